@@ -1,0 +1,49 @@
+"""The command `anbar`: one module a command or group of commands; what they do is done by the other rooms."""
+
+import sys
+
+import typer
+
+from gateway import __version__
+from gateway.cli import doctor, init, keys, presign, serve, usage
+from gateway.cli.installation import Refused
+
+# Tracebacks with local variables would print secrets.
+app = typer.Typer(
+    name="anbar",
+    help="A self-hosted S3 gateway.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"anbar {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+app.command("init")(init.init)
+app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="keys")
+app.command("usage")(usage.usage)
+app.command("presign")(presign.presign)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run a command and exit: 0 done, 1 refused (the reason is on standard error), 2 wrong usage."""
+    try:
+        app()
+    except Refused as refusal:
+        print(f"anbar: {refusal}", file=sys.stderr)
+        sys.exit(1)

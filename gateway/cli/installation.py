@@ -1,0 +1,117 @@
+"""What the commands share: their options, the files of an installation, and how a command refuses."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from gateway.config import ConfigError, Settings, load_settings, read_policy_files
+from gateway.policy.documents import parse_policies
+from gateway.policy.model import PolicySet
+
+if TYPE_CHECKING:
+    from gateway.store.access_keys import AccessKeys
+    from gateway.store.database import Database
+
+T = TypeVar("T")
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", envvar="ANBAR_CONFIG", metavar="F", help="The installation's gateway.toml.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+# Tables are as wide as their values: a cut-off access key id helps nobody.
+_ANY_WIDTH = 10_000
+DEFAULT_CONFIG = Path("gateway.toml")
+
+
+class Refused(Exception):
+    """The command does not do what it was asked; its text says why. Exit code 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The files of one gateway: its settings and its policies."""
+
+    config: Path
+    settings: Settings
+    policies: PolicySet
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStore:
+    """The store and the access keys in it."""
+
+    database: "Database"
+    keys: "AccessKeys"
+
+
+def load_installation(config: Path) -> Installation:
+    """Raises Refused with every mistake of the first file that has one."""
+    try:
+        settings = load_settings(config)
+        policies = parse_policies(read_policy_files(settings.policies.path), settings.origins)
+    except ConfigError as error:
+        hint = "" if config.exists() else "\nTo make a new installation here, run: anbar init"
+        raise Refused(f"{error}{hint}") from None
+    return Installation(config, settings, policies)
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[OpenStore]:
+    """Open the store and the key ring, also beside a running server; raises Refused."""
+    from gateway.errors import S3Error
+    from gateway.store.access_keys import AccessKeys, UnknownAccessKey
+    from gateway.store.database import Database, StoreError
+    from gateway.store.key_ring import KeyRing, KeyRingError
+
+    try:
+        ring = KeyRing.load(settings.secrets.key_ring)
+        database = await Database.open(settings.store.path)
+        try:
+            yield OpenStore(database, AccessKeys(database, ring))
+        finally:
+            await database.close()
+    except (KeyRingError, StoreError) as error:
+        raise Refused(str(error)) from None
+    except UnknownAccessKey as error:
+        raise Refused(f"there is no access key {error}") from None
+    except S3Error as error:
+        raise Refused(f"the store could not do it: {error.message}") from error
+
+
+def run_with_store(settings: Settings, work: Callable[[OpenStore], Awaitable[T]]) -> T:
+    """Run one piece of work on the open store, from a command; raises Refused."""
+
+    async def run() -> T:
+        async with open_store(settings) as store:
+            return await work(store)
+
+    return asyncio.run(run())
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()) -> None:
+    """Print rows under their titles, whole values in every width; `right` names the columns of numbers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for title in titles:
+        table.add_column(title, justify="right" if title in right else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=_ANY_WIDTH, markup=False, emoji=False, highlight=False).print(table)
+
+
+def render_time(epoch_s: int | None) -> str | None:
+    """Seconds since the epoch as RFC 3339 text in UTC."""
+    return None if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,18 @@
+"""anbar serve: the gateway in the foreground."""
+
+from gateway.cli.installation import DEFAULT_CONFIG, ConfigOption, Refused, load_installation
+from gateway.cli.runtime import runtime_mistakes
+
+
+def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Serve until SIGTERM or SIGINT; prints `ready: http://HOST:PORT` when requests are accepted."""
+    if mistakes := runtime_mistakes():
+        raise Refused("\n".join(f"not served with this Python: {mistake}" for mistake in mistakes))
+    installation = load_installation(config)
+    from gateway.app import StartError
+    from gateway.app import serve as serve_until_stopped
+
+    try:
+        serve_until_stopped(installation.settings)
+    except StartError as error:
+        raise Refused(str(error)) from error

@@ -1,0 +1,426 @@
+"""gateway.toml → frozen Settings, and the reading of every file an admin edits.
+
+TOML (https://toml.io/en/v1.0.0), read by the standard library and checked by pydantic. Every table is closed: a key
+that is not listed here is an error that names it. Nothing falls back to a default because it was malformed.
+Relative paths belong to the directory of the file that names them.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+TIB = 1024 * GIB
+
+MAX_FILE_SIZE = 4 * MIB
+
+_BINARY_UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
+_DECIMAL_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS = _BINARY_UNITS | _DECIMAL_UNITS
+_SIZE = re.compile(r"([0-9]{1,15}) ?(|B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)")
+_LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):([0-9]{1,5})")
+_DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_PUBLIC_HOST = re.compile(r"([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
+_REGION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
+
+
+class ConfigError(Exception):
+    """A configuration or policy file that is not used: which file and key, what is wrong; one line a mistake."""
+
+    def __init__(self, file: Path | str, mistakes: list[str]) -> None:
+        super().__init__("\n".join(f"{file}: {mistake}" for mistake in mistakes))
+        self.file = file
+        self.mistakes = mistakes
+
+
+def mistake(text: str) -> PydanticCustomError:
+    """What a validator raises, in the words that the admin reads."""
+    return PydanticCustomError("mistake", "{text}", {"text": text})
+
+
+def parse_size(value: object) -> int:
+    """Give bytes for a whole number or a text such as "5MiB" or "20 GB"; raises a pydantic error."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    elif isinstance(value, str) and (found := _SIZE.fullmatch(value)):
+        size = int(found[1]) * _UNITS[found[2]]
+    else:
+        raise mistake('a size is a whole number of bytes or a text like "5MiB" (KiB, MiB, GiB, TiB, KB, MB, GB, TB)')
+    if not 0 <= size < 2**63:
+        raise mistake("a size is between 0 and 2^63 - 1 bytes")
+    return size
+
+
+def parse_listen(value: object) -> object:
+    """Give the host and port of "HOST:PORT"; raises a pydantic error."""
+    if isinstance(value, Listen):
+        return value
+    found = _LISTEN.fullmatch(value) if isinstance(value, str) else None
+    if not found or int(found[2]) > 65535:
+        raise mistake('an address is a text "HOST:PORT", for example "127.0.0.1:9000" or "[::1]:9000"')
+    return {"host": found[1].strip("[]"), "port": int(found[2])}
+
+
+def _parse_admin_listen(value: object) -> object:
+    return None if value is None or value == "off" else parse_listen(value)
+
+
+def _resolve(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise mistake("a path is a text that is not empty")
+    base: Path = info.context["base"] if info.context else Path()
+    return base / value
+
+
+def _parse_networks(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    try:
+        return tuple(ip_network(text) for text in value if isinstance(text, str) or _not_a_text())
+    except ValueError as error:
+        raise mistake(f'a proxy is an address or a network such as "10.0.0.0/8": {error}') from error
+
+
+def _not_a_text() -> bool:
+    raise ValueError("not a text")
+
+
+def _from_list(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    if len({repr(item) for item in value}) != len(value):
+        raise mistake("a value is listed twice")
+    return tuple(value)
+
+
+def _set_from_list(value: object) -> object:
+    items = _from_list(value)
+    return frozenset(items) if isinstance(items, tuple) and all(isinstance(item, str) for item in items) else items
+
+
+def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise mistake(what)
+        return value
+
+    return AfterValidator(check)
+
+
+def _only(value: object, *, accepted: object, what: str) -> object:
+    if type(value) is not type(accepted) or value != accepted:
+        raise mistake(what)
+    return value
+
+
+def _only_one_worker(value: object) -> object:
+    return _only(value, accepted=1, what="only 1 worker yet")
+
+
+def _only_directory(value: object) -> object:
+    return _only(value, accepted="directory", what='the only kind yet is "directory"')
+
+
+Size = Annotated[int, BeforeValidator(parse_size)]
+PositiveSize = Annotated[int, Field(ge=1), BeforeValidator(parse_size)]
+Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
+LongSeconds = Annotated[int, Field(ge=60, le=366 * 86400)]
+FilePath = Annotated[Path, BeforeValidator(_resolve)]
+Domain = Annotated[str, _matching(_DOMAIN, "a domain is a lower-case host name without scheme and port")]
+PublicHost = Annotated[str, _matching(_PUBLIC_HOST, 'a public host is "host" or "host:port" in lower case')]
+Region = Annotated[str, _matching(_REGION, "a region consists of letters, digits, - and _")]
+Name = Annotated[
+    str, _matching(_NAME, "a name has 1 to 63 of a-z, 0-9, - and _ and begins and ends with a letter or digit")
+]
+
+
+class Table(BaseModel):
+    """A closed, frozen table of a TOML file; texts are not taken for numbers, nor numbers for texts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Listen(Table):
+    """An address to listen on; with port 0 the system picks one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Tls(Table):
+    """HTTPS on the public listener."""
+
+    certificate: FilePath = Field(description="PEM file: the certificate, then its chain.")
+    key: FilePath = Field(description="PEM file: the private key, without a passphrase.")
+
+
+class Server(Table):
+    """How clients reach the gateway."""
+
+    listen: Annotated[Listen, BeforeValidator(parse_listen)] = Field(
+        default=Listen(host="127.0.0.1", port=9000),
+        description='The public address, "HOST:PORT". Port 0 lets the system pick a free one.',
+    )
+    admin_listen: Annotated[Listen | None, BeforeValidator(_parse_admin_listen)] = Field(
+        default=Listen(host="127.0.0.1", port=9001),
+        description='The address of health checks and metrics; "off" for none. Never expose it.',
+    )
+    tls: Tls | None = Field(
+        default=None,
+        description='Serve HTTPS: `{ certificate = "cert.pem", key = "key.pem" }`. Without it, plain HTTP.',
+    )
+    domains: Annotated[tuple[Domain, ...], BeforeValidator(_from_list)] = Field(
+        default=(),
+        description="Host names below which a bucket is a subdomain: with `s3.example.com` the host "
+        "`media.s3.example.com` addresses the bucket `media`.",
+    )
+    public_hosts: Annotated[tuple[PublicHost, ...], BeforeValidator(_from_list)] = Field(
+        default=(),
+        description="Further hosts (`host` or `host:port`) that clients may have signed, for a proxy in front that "
+        "rewrites the Host header.",
+    )
+    regions: Annotated[frozenset[Region] | None, BeforeValidator(_set_from_list), Field(min_length=1)] = Field(
+        default=None, description="The regions accepted in signatures. Unset: any."
+    )
+    sigv2: bool = Field(
+        default=True,
+        description="Accept presigned URLs and POST forms that are signed with Signature Version 2, which several SDKs "
+        "still make by default. Version 2 in the Authorization header is always refused.",
+    )
+    workers: Annotated[Literal[1], BeforeValidator(_only_one_worker)] = Field(
+        default=1, description="Serving processes. Only 1 yet."
+    )
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_parse_networks)] = Field(
+        default=(),
+        description="Addresses or networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+    )
+
+    @model_validator(mode="after")
+    def _two_addresses(self) -> Self:
+        if self.admin_listen is not None and self.admin_listen == self.listen and self.listen.port != 0:
+            raise mistake("listen and admin_listen are the same address")
+        return self
+
+
+class Store(Table):
+    """Where the catalog, the access keys and the usage are kept."""
+
+    path: FilePath = Field(
+        description="The SQLite file; made when missing. It needs a local disk, not a network share."
+    )
+
+
+class Secrets(Table):
+    """What seals the secrets that the store holds."""
+
+    key_ring: FilePath = Field(
+        description="The key ring: owner-only (0600), made by `anbar init`. Back it up apart from the store: without "
+        "it every access key is lost, and with both every secret can be read."
+    )
+
+
+class DirectoryOriginSettings(Table):
+    """A local directory that keeps the bytes."""
+
+    kind: Annotated[Literal["directory"], BeforeValidator(_only_directory)] = Field(
+        description='What kind of origin this is: "directory".'
+    )
+    path: FilePath = Field(description="The directory; made when missing. Nobody else writes in it.")
+    durable: bool = Field(
+        default=True,
+        description="Wait until the disk has every byte before a write is acknowledged. Without it a power cut can "
+        "lose acknowledged objects: for tests only.",
+    )
+
+
+class Policies(Table):
+    """The rules."""
+
+    path: FilePath = Field(description="The directory of the policy files, `<project>.toml` each.")
+
+
+class Limits(Table):
+    """Bounds on what one client can ask for."""
+
+    max_object_size: PositiveSize = Field(
+        default=5 * GIB, le=5 * GIB, description="The largest body of one PutObject, UploadPart or POST form."
+    )
+    header_timeout_s: Seconds = Field(default=10.0, description="For a request's head to arrive, from its first byte.")
+    idle_s: Seconds = Field(default=75.0, description="How long an idle connection is kept for the next request.")
+    body_gap_timeout_s: Seconds = Field(
+        default=60.0, description="The longest pause between two pieces of a request's body."
+    )
+    write_timeout_s: Seconds = Field(
+        default=60.0, description="The longest time a client may take to accept the next piece of an answer."
+    )
+    drain_s: Seconds = Field(
+        default=30.0, description="After SIGTERM: for the requests that have begun, before they are cut off."
+    )
+    small_body: Size = Field(
+        default=8 * MIB, le=GIB, description="Bodies up to this size are held in memory while they are checked."
+    )
+    memory_budget: PositiveSize = Field(
+        default=256 * MIB,
+        description="The memory for all bodies together; when it is used up, small bodies are streamed as well.",
+    )
+    upload_expiry_s: LongSeconds = Field(
+        default=7 * 86400, description="A multipart upload without a new part for so long is aborted."
+    )
+
+    @model_validator(mode="after")
+    def _budget_fits(self) -> Self:
+        if self.memory_budget < self.small_body:
+            raise mistake("memory_budget is smaller than small_body")
+        return self
+
+
+class Settings(Table):
+    """All of gateway.toml."""
+
+    server: Server = Server()
+    store: Store
+    secrets: Secrets
+    origins: Annotated[dict[Name, DirectoryOriginSettings], Field(min_length=1)]
+    policies: Policies
+    limits: Limits = Limits()
+
+
+def load_settings(path: Path) -> Settings:
+    """Read gateway.toml.
+
+    Raises ConfigError with every mistake in it: unreadable, not TOML, unknown, missing or wrong keys.
+    """
+    text = read_text(path)
+    return parse_settings(text, path)
+
+
+def parse_settings(text: str, path: Path) -> Settings:
+    """Settings from the text of the file `path`; relative paths in it belong to that file's directory."""
+    data = parse_toml(text, path)
+    with_context = {"base": path.absolute().parent}
+    try:
+        return Settings.model_validate(data, context=with_context)
+    except ValidationError as error:
+        raise ConfigError(path, describe_mistakes(error, text)) from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that an admin edits; raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_SIZE + 1)
+        if len(data) > MAX_FILE_SIZE:
+            raise ConfigError(path, [f"larger than {MAX_FILE_SIZE // MIB} MiB"])
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(path, [f"not UTF-8 text (byte {error.start})"]) from None
+    except OSError as error:
+        raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from None
+
+
+def read_policy_files(folder: Path) -> dict[Path, str]:
+    """The texts of a directory's policy files, `*.toml` in the order of their names; raises ConfigError.
+
+    Hidden files (an editor's) are passed over. A directory without any policy file is an error: an empty set of
+    rules is more likely a wrong path than a wish.
+    """
+    try:
+        files = sorted(file for file in folder.iterdir() if file.suffix == ".toml" and not file.name.startswith("."))
+    except OSError as error:
+        raise ConfigError(folder, [f"cannot be read: {error.strerror}"]) from None
+    if not files:
+        raise ConfigError(folder, ["there is no policy file (NAME.toml) in this directory"])
+    return {file: read_text(file) for file in files}
+
+
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """The tables of a TOML text; raises ConfigError with the line and column."""
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise ConfigError(path, [str(error) or "nested too deeply"]) from None
+
+
+def describe_mistakes(error: ValidationError, text: str) -> list[str]:
+    """One line for each mistake: the line of the file (of a missing key: of its table), the key, what is wrong.
+
+    Values are not repeated: a file may have a secret where none belongs.
+    """
+    lines = dict(_lines_of_keys(text))
+    described = []
+    for found in error.errors(include_url=False, include_input=False, include_context=False):
+        key = tuple(str(part) for part in found["loc"] if part != "[key]")
+        line = next((lines[key[:size]] for size in range(len(key), 0, -1) if key[:size] in lines), 0)
+        place = f"line {line}: " if line else ""
+        what = _WORDS.get(found["type"], found["msg"])
+        described.append((line, f"{place}{'.'.join(key) or 'the file'}: {what}"))
+    return [text for _, text in sorted(described, key=lambda each: each[0])]
+
+
+_WORDS: Mapping[str, str] = {
+    "extra_forbidden": "unknown key",
+    "missing": "this key is required",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "frozen_set_type": "must be a list of texts",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+}
+
+
+def _lines_of_keys(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The line on which each table and each key begins; the last one wins, and keys inside `{ }` have none.
+
+    A help for the reader and nothing else, so lines inside a multi-line text may be taken for keys.
+    """
+    table: tuple[str, ...] = ()
+    indexes: dict[tuple[str, ...], int] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        try:
+            if line.lstrip(" \t").startswith("["):
+                table = _path_of(tomllib.loads(line), indexes)
+                yield table, number
+                if line.lstrip(" \t").startswith("[[") and table[-1] == "0":
+                    yield table[:-1], number
+            elif "=" in line:
+                yield (*table, *_path_of(tomllib.loads(line.split("=", 1)[0] + "= 0"), {})), number
+        except tomllib.TOMLDecodeError:
+            continue
+
+
+def _path_of(tree: Any, indexes: dict[tuple[str, ...], int]) -> tuple[str, ...]:
+    path: tuple[str, ...] = ()
+    while tree:
+        if isinstance(tree, list):
+            indexes[path] = indexes.get(path, -1) + 1
+            path, tree = (*path, str(indexes[path])), tree[0]
+        else:
+            [(name, tree)] = tree.items()
+            path = (*path, name)
+    return path

@@ -1,0 +1,1 @@
+"""Who may do what: the model, the policy files and the one function that decides; pure."""

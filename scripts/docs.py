@@ -1,0 +1,132 @@
+"""Write the generated parts of docs/ anew: python -m scripts.docs [--check].
+
+A page keeps its prose; what stands between `<!-- generated: NAME -->` and `<!-- end -->` comes from the code.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from gateway.config import DirectoryOriginSettings, Limits, Policies, Secrets, Server, Store
+from gateway.policy.documents import CategoryDocument, CorsDocument, PrincipalDocument, ProjectDocument
+from gateway.s3.operations import OPERATIONS, Operation, Support
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+_PART = re.compile(r"(<!-- generated: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_SIZE_UNITS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"))
+_SIZES = {"max_object_size", "small_body", "memory_budget"}
+
+
+def table_of(model: type[BaseModel]) -> str:
+    """The keys of one TOML table: name, default, meaning."""
+    rows = ["| key | default | meaning |", "| --- | --- | --- |"]
+    for name, field in model.model_fields.items():
+        rows.append(f"| `{name}` | {_default(name, field)} | {_cell(field.description or '')} |")
+    return "\n".join(rows) + "\n"
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    value: Any = field.default
+    if value is PydanticUndefined:
+        return "*required*"
+    if value is None:
+        return "unset"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if name in _SIZES:
+        return f'`"{_size(value)}"`'
+    if isinstance(value, int | float):
+        return f"`{value:g}`"
+    if isinstance(value, tuple | dict):
+        return "none"
+    return f'`"{value}"`'
+
+
+def _size(size: int) -> str:
+    for unit, name in _SIZE_UNITS:
+        if size % unit == 0:
+            return f"{size // unit}{name}"
+    return str(size)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def operations_table(support: Support) -> str:
+    """The rows of the operations table that are supported in one way, in their order."""
+    rows = ["| operation | request | policy action | note |", "| --- | --- | --- | --- |"]
+    rows += [_operation_row(row) for row in OPERATIONS if row.support is support]
+    return "\n".join(dict.fromkeys(rows)) + "\n"
+
+
+def _operation_row(row: Operation) -> str:
+    path = {"service": "/", "bucket": "/BUCKET", "object": "/BUCKET/KEY"}[row.on]
+    query = "&".join(name if value is None else f"{name}={value}" for name, value in row.query)
+    request = f"`{row.method} {path}{'?' if query else ''}{query}`" + (f" with `{row.header}`" if row.header else "")
+    note = f"answers `{row.unset.name}`" if row.unset else row.note
+    return f"| {row.name} | {request} | `{row.action}` | {_cell(note)} |"
+
+
+def summary() -> str:
+    """How many operations there are of each kind."""
+    names = {support: len({row.name for row in OPERATIONS if row.support is support}) for support in Support}
+    return (
+        f"{names[Support.FULL]} operations are done, {names[Support.UNSET]} are answered as S3 answers where the "
+        f"thing was never set, and {names[Support.NO]} are refused with `501 NotImplemented`.\n"
+    )
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "server": lambda: table_of(Server),
+    "store": lambda: table_of(Store),
+    "secrets": lambda: table_of(Secrets),
+    "origin-directory": lambda: table_of(DirectoryOriginSettings),
+    "policies": lambda: table_of(Policies),
+    "limits": lambda: table_of(Limits),
+    "project": lambda: table_of(ProjectDocument),
+    "category": lambda: table_of(CategoryDocument),
+    "principal": lambda: table_of(PrincipalDocument),
+    "cors": lambda: table_of(CorsDocument),
+    "operations-summary": summary,
+    "operations-done": lambda: operations_table(Support.FULL),
+    "operations-unset": lambda: operations_table(Support.UNSET),
+    "operations-refused": lambda: operations_table(Support.NO),
+}
+
+
+def render(text: str) -> str:
+    """A page with its generated parts as they should be; raises KeyError for a part nobody makes."""
+    return _PART.sub(lambda found: found[1] + PARTS[found[2]]() + found[3], text)
+
+
+def parts_of(text: str) -> list[str]:
+    return [name for _, name, _ in _PART.findall(text)]
+
+
+def stale_pages() -> Iterator[tuple[Path, str]]:
+    """The pages whose generated parts are not what the code says, with the text they should have."""
+    for page in sorted(DOCS.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        wanted = render(text)
+        if wanted != text:
+            yield page, wanted
+
+
+def main(arguments: list[str]) -> int:
+    stale = list(stale_pages())
+    for page, wanted in stale:
+        print(f"docs/{page.name}")
+        if "--check" not in arguments:
+            page.write_text(wanted, encoding="utf-8")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""anbar init: makes what is missing and overwrites nothing."""
+
+import stat
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_a_new_installation_has_its_files(anbar, tmp_path):
+    ended = anbar("init", "--dir", tmp_path / "new")
+    assert ended.code == 0
+    assert set(files_of(tmp_path / "new")) == {"gateway.toml", "policies/demo.toml", "var/key_ring"}
+    assert stat.S_IMODE((tmp_path / "new/var/key_ring").stat().st_mode) == 0o600
+
+
+def test_a_second_run_changes_nothing(anbar, installation):
+    before = files_of(installation)
+    ended = anbar("init")
+    assert ended.code == 0
+    assert files_of(installation) == before
+    assert "made" not in ended.out
+
+
+def test_only_what_is_missing_is_made(anbar, installation):
+    (installation / "policies/demo.toml").rename(installation / "policies/demo.toml.off")
+    (installation / "policies/photos.toml").write_text('project = "photos"\n')
+    assert anbar("init").code == 0
+    assert not (installation / "policies/demo.toml").exists()
+
+
+def test_the_key_ring_is_made_where_the_configuration_says(anbar, tmp_path):
+    config = (ROOT / "gateway.toml").read_text().replace("var/key_ring", "secret/ring")
+    (tmp_path / "gateway.toml").write_text(config)
+    assert anbar("init", "--dir", tmp_path).code == 0
+    assert (tmp_path / "secret/ring").exists()
+
+
+def test_a_new_key_ring_is_refused_beside_an_old_store(anbar, installation):
+    assert anbar("keys", "create", "--project", "demo", "--principal", "ops").code == 0
+    (installation / "var/key_ring").unlink()
+    ended = anbar("init")
+    assert ended.code == 1
+    assert "Restore the key ring" in ended.err
+    assert not (installation / "var/key_ring").exists()
+
+
+def test_a_key_ring_that_others_can_read_is_refused(anbar, installation):
+    (installation / "var/key_ring").chmod(0o644)
+    assert "chmod 600" in anbar("init").err
+
+
+def test_a_broken_configuration_is_refused_and_kept(anbar, tmp_path):
+    (tmp_path / "gateway.toml").write_text("[serve]\n")
+    assert anbar("init", "--dir", tmp_path).code == 1
+    assert set(files_of(tmp_path)) == {"gateway.toml"}
+
+
+def test_a_directory_that_cannot_be_made_is_refused(anbar, tmp_path):
+    (tmp_path / "file").write_text("")
+    ended = anbar("init", "--dir", tmp_path / "file")
+    assert ended.code == 1
+    assert "Not a directory" in ended.err
+
+
+def test_the_shipped_files_are_the_ones_that_init_writes():
+    templates = ROOT / "gateway/cli/templates"
+    assert (ROOT / "gateway.toml").read_bytes() == (templates / "gateway.toml").read_bytes()
+    assert (ROOT / "policies/demo.toml").read_bytes() == (templates / "demo.toml").read_bytes()

@@ -1,0 +1,157 @@
+"""Policy files: what is accepted, and that no mistake is passed over."""
+
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config import ConfigError, read_policy_files
+from gateway.policy.documents import parse_policies, parse_policy
+from gateway.policy.model import CorsRule, Role
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FILE = Path("/etc/anbar/policies/demo.toml")
+DEMO = """\
+project = "demo"
+[categories.media]
+bucket = "demo-pictures"
+origin = "local"
+[categories.voice]
+[principals.ops]
+role = "admin"
+"""
+CORS = """\
+[[cors]]
+allowed_origins = ["https://app.example", "https://*.example"]
+allowed_methods = ["GET", "PUT"]
+allowed_headers = ["*"]
+expose_headers = ["ETag"]
+max_age_s = 3600
+"""
+
+
+def project_of(text: str, origins=("local",)):
+    return parse_policy(text, FILE, origins)
+
+
+def mistakes_of(text: str, origins=("local",)) -> list[str]:
+    with pytest.raises(ConfigError) as refusal:
+        parse_policy(text, FILE, origins)
+    assert str(FILE) in str(refusal.value)
+    return refusal.value.mistakes
+
+
+def test_a_project_has_its_categories_and_principals():
+    demo = project_of(DEMO)
+    assert demo.name == "demo"
+    assert demo.categories["media"].bucket == "demo-pictures"
+    assert demo.categories["media"].project == "demo"
+    assert demo.principals["ops"].role is Role.ADMIN
+    assert demo.principals["ops"].project == "demo"
+
+
+def test_the_default_bucket_is_project_and_category():
+    voice = project_of(DEMO).categories["voice"]
+    assert (voice.bucket, voice.origin, voice.origin_bucket, voice.origin_prefix) == (
+        "demo-voice", "local", "demo-voice", "",
+    )  # fmt: skip
+
+
+def test_the_project_names_the_origin_of_categories_that_name_none():
+    demo = project_of('origin = "cold"\n' + DEMO, ["local", "cold"])
+    assert demo.origin == "cold"
+    assert demo.categories["media"].origin == "local"
+    assert demo.categories["voice"].origin == "cold"
+
+
+def test_with_several_origins_the_project_must_name_one():
+    assert mistakes_of(DEMO, ["local", "cold"]) == [
+        "origin: this key is required, since gateway.toml has several origins: cold, local"
+    ]
+
+
+def test_categories_without_cors_rules_get_the_projects():
+    demo = project_of(DEMO + CORS + CORS.replace("[[cors]]", "[[categories.voice.cors]]").replace("3600", "5"))
+    rule = CorsRule(("https://app.example", "https://*.example"), ("GET", "PUT"), ("*",), ("ETag",), 3600)
+    assert demo.cors == (rule,)
+    assert demo.categories["media"].cors == (rule,)
+    assert [each.max_age_s for each in demo.categories["voice"].cors] == [5]
+
+
+def test_an_empty_project_is_a_project():
+    assert project_of('project = "demo"').categories == {}
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("[principals.sara]\nrole = 'uploader'", 'line 9: principals.sara.role: the role "uploader" is not there yet'),
+        ("[principals.sara]\nrole = 'root'", 'line 9: principals.sara.role: the only role yet is "admin"'),
+        ("[principals.sara]", "line 8: principals.sara.role: this key is required"),
+        ("[principals.'a/b']\nrole = 'admin'", "line 8: principals.a/b: a principal has"),
+        ("[categories.x]\nread = 'public'", "line 9: categories.x.read: unknown key"),
+        ("[categories.x]\nquota = { bytes = 1 }", "line 9: categories.x.quota: unknown key"),
+        ("[categories.x]\nbucket = 'No'", 'line 9: categories.x.bucket: "No" is no bucket name'),
+        ("[categories.x]\nbucket = '10.0.0.1'", 'line 9: categories.x.bucket: "10.0.0.1" is no bucket name'),
+        ("[categories.x]\nbucket = 'a..b'", 'line 9: categories.x.bucket: "a..b" is no bucket name'),
+        ("[categories.x]\nbucket = 'xn--a'", 'line 9: categories.x.bucket: "xn--a" is no bucket name'),
+        ("[categories.x]\nbucket = 3", "line 9: categories.x.bucket: must be a text"),
+        ("[categories.x]\norigin = 'liara'", 'categories.x.origin: there is no origin "liara" in gateway.toml'),
+        ("[categories.a_b]", 'categories.a_b.bucket: "demo-a_b" is no bucket name'),
+        ("[[statements]]\neffect = 'allow'", "line 8: statements"),
+        ("[[cors]]\nallowed_methods = ['GET']", "line 8: cors.0.allowed_origins: this key is required"),
+        (CORS.replace("PUT", "PATCH"), "line 10: cors.0.allowed_methods.1: "),
+        (CORS.replace("https://*.example", "*://*"), "line 9: cors.0.allowed_origins.1: an origin is"),
+        (CORS.replace('"ETag"', '"*"'), "line 12: cors.0.expose_headers.0: headers are exposed by their full names"),
+        (CORS.replace('["*"]', '["a b"]'), "line 11: cors.0.allowed_headers.0: a header name"),
+        (CORS.replace("3600", "-1"), "line 13: cors.0.max_age_s: "),
+    ],
+)
+def test_a_mistake_is_named_with_its_key(more, expected):
+    [mistake] = mistakes_of(DEMO + more)
+    assert mistake.startswith(expected)
+
+
+def test_the_file_is_called_after_its_project():
+    assert mistakes_of(DEMO.replace('"demo"', '"other"')) == ["project: the file of project other is called other.toml"]
+
+
+def test_the_project_must_be_named():
+    assert mistakes_of("[categories.x]") == ["project: this key is required"]
+
+
+def test_two_projects_cannot_have_one_bucket():
+    files = {
+        Path("p/demo.toml"): DEMO,
+        Path("p/other.toml"): 'project = "other"\n[categories.x]\nbucket = "demo-voice"\n',
+    }
+    with pytest.raises(ConfigError) as refusal:
+        parse_policies(files, ["local"])
+    assert str(refusal.value) == (
+        'p/other.toml: categories.x.bucket: "demo-voice" is taken by p/demo.toml: categories.voice'
+    )
+
+
+def test_two_categories_cannot_have_one_bucket():
+    with pytest.raises(ConfigError, match=r'categories\.x\.bucket: "demo-voice" is taken by categories\.voice'):
+        parse_policies({FILE: DEMO + '[categories.x]\nbucket = "demo-voice"\n'}, ["local"])
+
+
+def test_one_broken_file_refuses_all():
+    with pytest.raises(ConfigError, match=r"other\.toml"):
+        parse_policies({FILE: DEMO, FILE.with_name("other.toml"): "project = "}, ["local"])
+
+
+def test_the_policies_that_are_shipped_are_valid():
+    policies = parse_policies(read_policy_files(ROOT / "policies"), ["local"])
+    assert policies.bucket("demo-media") is not None
+    assert policies.bucket("demo-voice") is not None
+    assert policies.principal("demo", "ops") is not None
+
+
+@given(st.text(alphabet=string.printable, max_size=200))
+def test_garbage_is_config_error_and_nothing_else(text):
+    with pytest.raises(ConfigError):
+        project_of(text)
