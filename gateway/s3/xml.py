@@ -1,0 +1,698 @@
+"""S3's XML: the documents that requests carry, and those that answers are.
+
+Requests are read by lxml, without DTDs, entities or network, and only after a glance at their bytes has shown that
+they cannot become big in memory. Answers are written as text, because a page of 1,000 keys must not cost more than
+finding them; every value goes through `_text`, so nothing that a client chose can become markup.
+
+XML 1.0 has no way to write most control characters. A list without `encoding-type=url` shows U+FFFD in their place:
+one strange key must not make the whole page unreadable.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from lxml import etree
+
+from gateway.errors import Code, S3Error
+from gateway.s3.address import encode_key, validate_key
+from gateway.s3.conditions import quoted_etag
+from gateway.s3.cors import CorsRule
+from gateway.s3.headers import parse_http_date, parse_iso_date, render_iso_date, validate_tags
+from gateway.s3.results import (
+    BucketList,
+    CompleteResult,
+    CopyResult,
+    DeletedObject,
+    DeleteFailure,
+    ListedObject,
+    ListedPart,
+    ListedVersion,
+    ObjectAttributes,
+    ObjectList,
+    ObjectListV2,
+    ObjectParts,
+    Owner,
+    PartList,
+    UploadList,
+    VersionList,
+)
+
+MAX_DELETE_BYTES = 8 << 20
+MAX_COMPLETE_BYTES = 8 << 20
+MAX_TAGGING_BYTES = 64 << 10
+MAX_CREATE_BUCKET_BYTES = 64 << 10
+MAX_DELETE_OBJECTS = 1000
+MAX_PARTS = 10_000
+
+# --- Requests -----------------------------------------------------------------------------------------------------
+
+_ENCODING = re.compile(rb"<\?xml[^>]{0,200}?\sencoding\s{0,9}=\s{0,9}[\"']([^\"']{0,40})[\"']")
+_LONG_TAG = re.compile(rb"<[^<>]{8192}")
+_DIGITS = re.compile(r"[0-9]{1,18}\Z")
+_XML_SPACE = " \t\r\n"
+_CHECKSUM = re.compile(r"Checksum([A-Z0-9]{1,16})\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTarget:
+    """One object of DeleteObjects; etag, time and size are conditions on it."""
+
+    key: str
+    version_id: str | None = None
+    etag: str | None = None
+    last_modified_s: int | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRequest:
+    """DeleteObjects; `quiet`: only failures are to be answered."""
+
+    objects: tuple[DeleteTarget, ...]
+    quiet: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CompletePart:
+    """One part in CompleteMultipartUpload's list; checksums by algorithm, base64."""
+
+    part_number: int
+    etag: str
+    checksums: dict[str, str]
+
+
+def parse_delete(body: bytes) -> DeleteRequest:
+    """DeleteObjects: 1 to 1,000 objects.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+    Raises S3Error: MalformedXML, and what validate_key raises.
+    """
+    objects: list[DeleteTarget] = []
+    quiet: bool | None = None
+    for name, element in _children(_parse(body, "Delete", MAX_DELETE_BYTES, 20 * MAX_DELETE_OBJECTS)):
+        if name == "Object" and len(objects) < MAX_DELETE_OBJECTS:
+            objects.append(_delete_target(element))
+        elif name == "Quiet" and quiet is None:
+            quiet = _boolean(_leaf(element))
+        else:
+            raise S3Error(Code.MalformedXML)
+    if not objects:
+        raise S3Error(Code.MalformedXML)
+    return DeleteRequest(tuple(objects), bool(quiet))
+
+
+def parse_complete(body: bytes) -> tuple[CompletePart, ...]:
+    """CompleteMultipartUpload: 1 to 10,000 parts in ascending order.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+    Raises S3Error: MalformedXML, InvalidPartOrder, InvalidArgument (a part number that cannot be).
+    """
+    parts: list[CompletePart] = []
+    last = 0
+    for name, element in _children(_parse(body, "CompleteMultipartUpload", MAX_COMPLETE_BYTES, 25 * MAX_PARTS)):
+        if name != "Part" or len(parts) == MAX_PARTS:
+            raise S3Error(Code.MalformedXML)
+        part = _complete_part(element)
+        if part.part_number <= last:
+            raise S3Error(Code.InvalidPartOrder)
+        last = part.part_number
+        parts.append(part)
+    if not parts:
+        raise S3Error(Code.MalformedXML)
+    return tuple(parts)
+
+
+def parse_tagging(body: bytes) -> dict[str, str]:
+    """The tags that PutObjectTagging sets.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectTagging.html
+    Raises S3Error: MalformedXML, and what validate_tags raises.
+    """
+    sets = list(_children(_parse(body, "Tagging", MAX_TAGGING_BYTES, 1000)))
+    if [name for name, _ in sets] != ["TagSet"]:
+        raise S3Error(Code.MalformedXML)
+    pairs: list[tuple[str, str]] = []
+    for name, element in _children(sets[0][1]):
+        fields = _leaves(element)
+        if name != "Tag" or fields.keys() != {"Key", "Value"}:
+            raise S3Error(Code.MalformedXML)
+        pairs.append((fields["Key"], fields["Value"]))
+    return validate_tags(pairs)
+
+
+def parse_create_bucket(body: bytes) -> str | None:
+    """The location that CreateBucket asks for; None: there is no body, or no location in it.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
+    Raises S3Error: MalformedXML, NotImplemented (directory buckets, tags).
+    """
+    if not body:
+        return None
+    location: str | None = None
+    for name, element in _children(_parse(body, "CreateBucketConfiguration", MAX_CREATE_BUCKET_BYTES, 1000)):
+        if name in ("Bucket", "Location", "Tags"):
+            raise S3Error(Code.NotImplemented)
+        if name != "LocationConstraint" or location is not None:
+            raise S3Error(Code.MalformedXML)
+        location = _leaf(element).strip(_XML_SPACE)
+    return location or None
+
+
+def _parse(body: bytes, root_name: str, max_bytes: int, max_tags: int) -> Any:
+    """The root element of a request, after the checks that make parsing harmless.
+
+    UTF-8 alone is read, so that what the byte checks saw is what the parser sees. A document type is refused before
+    anything in it counts. Tags are counted and their length bounded: that bounds nodes and attributes, and so memory.
+    """
+    body = body.removeprefix(b"\xef\xbb\xbf")
+    encoding = _ENCODING.match(body)
+    if (
+        len(body) > max_bytes
+        or body.count(b"<") > max_tags
+        or b"<!DOCTYPE" in body
+        or b"\0" in body
+        or _LONG_TAG.search(body)
+        or (encoding and encoding[1].upper() not in (b"UTF-8", b"UTF8", b"US-ASCII", b"ASCII"))
+    ):
+        raise S3Error(Code.MalformedXML)
+    parser = etree.XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        attribute_defaults=False,
+        huge_tree=False,
+        recover=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        body.decode("utf-8")
+        root = etree.fromstring(body, parser)
+    except (UnicodeDecodeError, ValueError, etree.LxmlError) as error:
+        raise S3Error(Code.MalformedXML) from error
+    if root is None or _local_name(root) != root_name:
+        raise S3Error(Code.MalformedXML)
+    return root
+
+
+def _local_name(element: Any) -> str:
+    """An element's name without its namespace: clients send S3's, none at all, and misspelt ones."""
+    name: str = element.tag
+    return name.rpartition("}")[2]
+
+
+def _children(element: Any) -> Iterator[tuple[str, Any]]:
+    """Name and element of each child; text between them may only be white space."""
+    if element.text and element.text.strip(_XML_SPACE):
+        raise S3Error(Code.MalformedXML)
+    for child in element:
+        if not isinstance(child.tag, str) or (child.tail and child.tail.strip(_XML_SPACE)):
+            raise S3Error(Code.MalformedXML)
+        yield _local_name(child), child
+
+
+def _leaf(element: Any) -> str:
+    """An element's text, exactly; it must have no children."""
+    if len(element):
+        raise S3Error(Code.MalformedXML)
+    text: str = element.text or ""
+    return text
+
+
+def _leaves(element: Any) -> dict[str, str]:
+    """The texts of an element's children, each of which is there once; a list may have tens of thousands of them."""
+    fields: dict[str, str] = {}
+    for name, child in _children(element):
+        if name in fields or len(child):
+            raise S3Error(Code.MalformedXML)
+        fields[name] = child.text or ""
+    return fields
+
+
+def _delete_target(element: Any) -> DeleteTarget:
+    fields = _leaves(element)
+    key = fields.pop("Key", "")
+    if not key or not fields.keys() <= {"VersionId", "ETag", "LastModifiedTime", "Size"}:
+        raise S3Error(Code.MalformedXML)
+    validate_key(key)
+    modified, size, etag = fields.get("LastModifiedTime"), fields.get("Size"), fields.get("ETag")
+    return DeleteTarget(
+        key,
+        fields.get("VersionId") or None,
+        None if etag is None else _etag(etag),
+        None if modified is None else _date(modified),
+        None if size is None else _number(size),
+    )
+
+
+def _complete_part(element: Any) -> CompletePart:
+    fields = _leaves(element)
+    number = _number(fields.pop("PartNumber", ""))
+    etag = _etag(fields.pop("ETag", ""))
+    if not 1 <= number <= MAX_PARTS:
+        message = f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive"
+        raise S3Error(Code.InvalidArgument, message, ArgumentName="partNumber", ArgumentValue=number)
+    checksums: dict[str, str] = {}
+    for name, value in fields.items():
+        algorithm = _CHECKSUM.match(name)
+        if algorithm is None:
+            raise S3Error(Code.MalformedXML)
+        checksums[algorithm[1]] = value.strip(_XML_SPACE)
+    return CompletePart(number, etag, checksums)
+
+
+def _etag(text: str) -> str:
+    etag = text.strip(_XML_SPACE)
+    if not etag:
+        raise S3Error(Code.MalformedXML)
+    return quoted_etag(etag)
+
+
+def _number(text: str) -> int:
+    text = text.strip(_XML_SPACE)
+    if not _DIGITS.match(text):
+        raise S3Error(Code.MalformedXML)
+    return int(text)
+
+
+def _boolean(text: str) -> bool:
+    text = text.strip(_XML_SPACE).lower()
+    if text not in ("true", "false"):
+        raise S3Error(Code.MalformedXML)
+    return text == "true"
+
+
+def _date(text: str) -> int:
+    text = text.strip(_XML_SPACE)
+    epoch_s = parse_http_date(text)
+    if epoch_s is None:
+        epoch_s = parse_iso_date(text)
+    if epoch_s is None:
+        raise S3Error(Code.MalformedXML)
+    return epoch_s
+
+
+# --- Answers ------------------------------------------------------------------------------------------------------
+
+_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+_XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+_ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
+
+_NOT_XML = "\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff"
+_SPECIAL = re.compile(f'[&<>"\r{_NOT_XML}]')
+_PLAIN_ETAG = re.compile(r'"[0-9A-Za-z-]*"\Z')
+_UNWRITABLE = re.compile(f"[{_NOT_XML}]")
+
+
+def render_error(
+    code_name: str,
+    message: str,
+    resource: str,
+    request_id: str,
+    fields: Mapping[str, str | int] | None = None,
+    host_id: str = "",
+) -> bytes:
+    """An error; `fields` are further elements, whose names are ours.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+    """
+    further = "".join(_element(name, str(value)) for name, value in (fields or {}).items())
+    return _document(
+        f"<Error><Code>{code_name}</Code><Message>{_text(message)}</Message>{further}"
+        f"<Resource>{_text(resource)}</Resource><RequestId>{_text(request_id)}</RequestId>"
+        f"<HostId>{_text(host_id)}</HostId></Error>"
+    )
+
+
+def render_list_buckets(result: BucketList) -> bytes:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html"""
+    buckets = "".join(
+        f"<Bucket>{_element('Name', bucket.name)}<CreationDate>{render_iso_date(bucket.created_s)}</CreationDate>"
+        f"{_optional('BucketRegion', bucket.region)}</Bucket>"
+        for bucket in result.buckets
+    )
+    return _document(
+        f"<ListAllMyBucketsResult {_XMLNS}>{_owner('Owner', result.owner)}<Buckets>{buckets}</Buckets>"
+        f"{_optional('Prefix', result.prefix)}{_optional('ContinuationToken', result.continuation_token)}"
+        "</ListAllMyBucketsResult>"
+    )
+
+
+def render_location(region: str | None) -> bytes:
+    """GetBucketLocation; None, which S3 means us-east-1 by, is an empty element.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html
+    """
+    if not region:
+        return _document(f"<LocationConstraint {_XMLNS}/>")
+    return _document(f"<LocationConstraint {_XMLNS}>{_text(region)}</LocationConstraint>")
+
+
+def render_versioning(status: str | None = None) -> bytes:
+    """GetBucketVersioning; None: it was never switched on.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html
+    """
+    return _document(f"<VersioningConfiguration {_XMLNS}>{_optional('Status', status)}</VersioningConfiguration>")
+
+
+def render_request_payment() -> bytes:
+    """GetBucketRequestPayment: whoever owns the bucket pays."""
+    return _document(f"<RequestPaymentConfiguration {_XMLNS}><Payer>BucketOwner</Payer></RequestPaymentConfiguration>")
+
+
+def render_unset(operation_name: str) -> bytes:
+    """The empty document of a configuration that was never set.
+
+    For GetBucketLogging, GetBucketNotificationConfiguration and GetBucketAccelerateConfiguration.
+    """
+    return _document(f"<{_UNSET_ROOTS[operation_name]} {_XMLNS}/>")
+
+
+_UNSET_ROOTS = {
+    "GetBucketAccelerateConfiguration": "AccelerateConfiguration",
+    "GetBucketLogging": "BucketLoggingStatus",
+    "GetBucketNotification": "NotificationConfiguration",
+    "GetBucketNotificationConfiguration": "NotificationConfiguration",
+}
+
+
+def render_acl(owner: Owner, *, public_read: bool = False) -> bytes:
+    """GetObjectAcl and GetBucketAcl: the owner may do everything; `public_read`: everybody may read.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAcl.html
+    """
+    grants = _grant("CanonicalUser", f"<ID>{_text(owner.id)}</ID>{_element('DisplayName', owner.name)}", "FULL_CONTROL")
+    if public_read:
+        grants += _grant("Group", f"<URI>{_ALL_USERS}</URI>", "READ")
+    return _document(
+        f"<AccessControlPolicy {_XMLNS}>{_owner('Owner', owner)}"
+        f"<AccessControlList>{grants}</AccessControlList></AccessControlPolicy>"
+    )
+
+
+def render_cors(rules: Iterable[CorsRule]) -> bytes:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketCors.html"""
+    return _document(f"<CORSConfiguration {_XMLNS}>{''.join(map(_cors_rule, rules))}</CORSConfiguration>")
+
+
+def _cors_rule(rule: CorsRule) -> str:
+    lists = (
+        ("AllowedOrigin", rule.allowed_origins),
+        ("AllowedMethod", rule.allowed_methods),
+        ("AllowedHeader", rule.allowed_headers),
+        ("ExposeHeader", rule.expose_headers),
+    )
+    elements = "".join(_element(name, value) for name, values in lists for value in values)
+    return f"<CORSRule>{elements}{_number_element('MaxAgeSeconds', rule.max_age_s)}</CORSRule>"
+
+
+def render_list_objects(result: ObjectList) -> bytes:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html"""
+    name = _namer(result.encoding_type)
+    return _document(
+        f"<ListBucketResult {_XMLNS}>{_element('Name', result.bucket)}"
+        f"<Prefix>{name(result.prefix)}</Prefix><Marker>{name(result.marker)}</Marker>"
+        f"{_named('NextMarker', result.next_marker, name)}"
+        f"<MaxKeys>{result.max_keys}</MaxKeys>{_named('Delimiter', result.delimiter, name)}"
+        f"{_optional('EncodingType', result.encoding_type)}<IsTruncated>{_bool(result.truncated)}</IsTruncated>"
+        f"{_contents(result.objects, name)}{_common_prefixes(result.common_prefixes, name)}</ListBucketResult>"
+    )
+
+
+def render_list_objects_v2(result: ObjectListV2) -> bytes:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html"""
+    name = _namer(result.encoding_type)
+    return _document(
+        f"<ListBucketResult {_XMLNS}>{_element('Name', result.bucket)}<Prefix>{name(result.prefix)}</Prefix>"
+        f"{_optional('ContinuationToken', result.continuation_token)}"
+        f"{_optional('NextContinuationToken', result.next_continuation_token)}"
+        f"{_named('StartAfter', result.start_after, name)}"
+        f"<KeyCount>{len(result.objects) + len(result.common_prefixes)}</KeyCount>"
+        f"<MaxKeys>{result.max_keys}</MaxKeys>{_named('Delimiter', result.delimiter, name)}"
+        f"{_optional('EncodingType', result.encoding_type)}<IsTruncated>{_bool(result.truncated)}</IsTruncated>"
+        f"{_contents(result.objects, name)}{_common_prefixes(result.common_prefixes, name)}</ListBucketResult>"
+    )
+
+
+def render_list_versions(result: VersionList) -> bytes:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html"""
+    name = _namer(result.encoding_type)
+    versions = "".join(_version(version, name) for version in result.versions)
+    return _document(
+        f"<ListVersionsResult {_XMLNS}>{_element('Name', result.bucket)}<Prefix>{name(result.prefix)}</Prefix>"
+        f"<KeyMarker>{name(result.key_marker)}</KeyMarker>{_element('VersionIdMarker', result.version_id_marker)}"
+        f"{_named('NextKeyMarker', result.next_key_marker, name)}"
+        f"{_optional('NextVersionIdMarker', result.next_version_id_marker)}"
+        f"<MaxKeys>{result.max_keys}</MaxKeys>{_named('Delimiter', result.delimiter, name)}"
+        f"{_optional('EncodingType', result.encoding_type)}<IsTruncated>{_bool(result.truncated)}</IsTruncated>"
+        f"{versions}{_common_prefixes(result.common_prefixes, name)}</ListVersionsResult>"
+    )
+
+
+def render_delete(deleted: Iterable[DeletedObject], failures: Iterable[DeleteFailure]) -> bytes:
+    """DeleteObjects; where the request was quiet the caller gives no `deleted`.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+    """
+    done = "".join(
+        f"<Deleted>{_element('Key', one.key)}{_optional('VersionId', one.version_id)}</Deleted>" for one in deleted
+    )
+    failed = "".join(
+        f"<Error>{_element('Key', one.key)}{_optional('VersionId', one.version_id)}"
+        f"{_element('Code', one.code)}{_element('Message', one.message)}</Error>"
+        for one in failures
+    )
+    return _document(f"<DeleteResult {_XMLNS}>{done}{failed}</DeleteResult>")
+
+
+def render_copy_object(result: CopyResult) -> bytes:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html"""
+    return _copy("CopyObjectResult", result)
+
+
+def render_copy_part(result: CopyResult) -> bytes:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html"""
+    return _copy("CopyPartResult", result)
+
+
+def render_tagging(tags: Mapping[str, str]) -> bytes:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectTagging.html"""
+    pairs = "".join(f"<Tag>{_element('Key', key)}{_element('Value', value)}</Tag>" for key, value in tags.items())
+    return _document(f"<Tagging {_XMLNS}><TagSet>{pairs}</TagSet></Tagging>")
+
+
+def render_object_attributes(result: ObjectAttributes) -> bytes:
+    """GetObjectAttributes, the one answer in which ETags have no quotes.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html
+    """
+    checksum = ""
+    if result.checksums:
+        type_ = _optional("ChecksumType", result.checksum_type)
+        checksum = f"<Checksum>{_checksums(result.checksums)}{type_}</Checksum>"
+    size = "" if result.object_size is None else f"<ObjectSize>{result.object_size}</ObjectSize>"
+    etag = None if result.etag is None else result.etag.strip('"')
+    return _document(
+        f"<GetObjectAttributesResponse {_XMLNS}>{_optional('ETag', etag)}{checksum}"
+        f"{'' if result.parts is None else _object_parts(result.parts)}"
+        f"{_optional('StorageClass', result.storage_class)}{size}</GetObjectAttributesResponse>"
+    )
+
+
+def render_initiate(bucket: str, key: str, upload_id: str) -> bytes:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html"""
+    return _document(
+        f"<InitiateMultipartUploadResult {_XMLNS}>{_element('Bucket', bucket)}{_element('Key', key)}"
+        f"{_element('UploadId', upload_id)}</InitiateMultipartUploadResult>"
+    )
+
+
+def render_complete(result: CompleteResult) -> bytes:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html"""
+    return _document(
+        f"<CompleteMultipartUploadResult {_XMLNS}>{_element('Location', result.location)}"
+        f"{_element('Bucket', result.bucket)}{_element('Key', result.key)}{_element('ETag', result.etag)}"
+        f"{_checksums(result.checksums)}{_optional('ChecksumType', result.checksum_type)}"
+        "</CompleteMultipartUploadResult>"
+    )
+
+
+def render_list_parts(result: PartList) -> bytes:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListParts.html"""
+    parts = "".join(map(_part, result.parts))
+    return _document(
+        f"<ListPartsResult {_XMLNS}>{_element('Bucket', result.bucket)}{_element('Key', result.key)}"
+        f"{_element('UploadId', result.upload_id)}{_owner('Initiator', result.initiator or result.owner)}"
+        f"{_owner('Owner', result.owner)}{_element('StorageClass', result.storage_class)}"
+        f"<PartNumberMarker>{result.part_number_marker}</PartNumberMarker>"
+        f"{_number_element('NextPartNumberMarker', result.next_part_number_marker)}"
+        f"<MaxParts>{result.max_parts}</MaxParts><IsTruncated>{_bool(result.truncated)}</IsTruncated>"
+        f"{_optional('ChecksumAlgorithm', result.checksum_algorithm)}"
+        f"{_optional('ChecksumType', result.checksum_type)}{parts}</ListPartsResult>"
+    )
+
+
+def render_list_uploads(result: UploadList) -> bytes:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html"""
+    name = _namer(result.encoding_type)
+    uploads = "".join(
+        f"<Upload><Key>{name(upload.key)}</Key>{_element('UploadId', upload.upload_id)}"
+        f"{_owner('Initiator', upload.initiator or upload.owner)}{_owner('Owner', upload.owner)}"
+        f"{_element('StorageClass', upload.storage_class)}<Initiated>{render_iso_date(upload.initiated_s)}</Initiated>"
+        f"{_optional('ChecksumAlgorithm', upload.checksum_algorithm)}"
+        f"{_optional('ChecksumType', upload.checksum_type)}</Upload>"
+        for upload in result.uploads
+    )
+    return _document(
+        f"<ListMultipartUploadsResult {_XMLNS}>{_element('Bucket', result.bucket)}"
+        f"<KeyMarker>{name(result.key_marker)}</KeyMarker>{_element('UploadIdMarker', result.upload_id_marker)}"
+        f"{_named('NextKeyMarker', result.next_key_marker, name)}"
+        f"{_optional('NextUploadIdMarker', result.next_upload_id_marker)}<Prefix>{name(result.prefix)}</Prefix>"
+        f"{_named('Delimiter', result.delimiter, name)}{_optional('EncodingType', result.encoding_type)}"
+        f"<MaxUploads>{result.max_uploads}</MaxUploads><IsTruncated>{_bool(result.truncated)}</IsTruncated>"
+        f"{uploads}{_common_prefixes(result.common_prefixes, name)}</ListMultipartUploadsResult>"
+    )
+
+
+def render_post_response(location: str, bucket: str, key: str, etag: str) -> bytes:
+    """The answer to a form that asked for success_action_status=201.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html
+    """
+    return _document(
+        f"<PostResponse>{_element('Location', location)}{_element('Bucket', bucket)}{_element('Key', key)}"
+        f"{_element('ETag', etag)}</PostResponse>"
+    )
+
+
+def _document(text: str) -> bytes:
+    return f"{_DECLARATION}{text}".encode()
+
+
+def _text(text: str) -> str:
+    """A value as element content."""
+    if not _SPECIAL.search(text):
+        return text
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    return _UNWRITABLE.sub("\ufffd", text.replace("\r", "&#13;"))
+
+
+def _element(name: str, value: str) -> str:
+    return f"<{name}>{_text(value)}</{name}>"
+
+
+def _optional(name: str, value: str | None) -> str:
+    return "" if value is None else f"<{name}>{_text(value)}</{name}>"
+
+
+def _number_element(name: str, value: int | None) -> str:
+    return "" if value is None else f"<{name}>{value}</{name}>"
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"
+
+
+_Namer = Callable[[str], str]
+
+
+def _namer(encoding_type: str | None) -> _Namer:
+    """How this document writes keys and prefixes: escaped, or (encoding-type=url) percent-encoded.
+
+    Spaces become %20 and pluses %2B, which clients that decode forms and clients that decode URLs read alike.
+    """
+    return _text if encoding_type is None else encode_key
+
+
+def _named(name: str, value: str | None, namer: _Namer) -> str:
+    return "" if value is None else f"<{name}>{namer(value)}</{name}>"
+
+
+def _owner(name: str, owner: Owner) -> str:
+    return f"<{name}><ID>{_text(owner.id)}</ID><DisplayName>{_text(owner.name)}</DisplayName></{name}>"
+
+
+def _grant(grantee_type: str, grantee: str, permission: str) -> str:
+    return (
+        f'<Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="{grantee_type}">{grantee}'
+        f"</Grantee><Permission>{permission}</Permission></Grant>"
+    )
+
+
+def _contents(objects: Sequence[ListedObject], name: _Namer) -> str:
+    return "".join([f"<Contents>{_listed(one, name)}</Contents>" for one in objects])
+
+
+def _listed(one: ListedObject, name: _Namer) -> str:
+    """What the listings say of an object; written for speed, as there are a thousand on a page."""
+    etag = one.etag
+    etag = f"&quot;{etag[1:-1]}&quot;" if _PLAIN_ETAG.match(etag) else _text(etag)
+    checksum = _listed_checksum(one.checksum_algorithm, one.checksum_type) if one.checksum_algorithm else ""
+    owner = "" if one.owner_id is None else _listed_owner(one.owner_id, one.owner_name)
+    return (
+        f"<Key>{name(one.key)}</Key><LastModified>{render_iso_date(one.modified_s)}</LastModified>"
+        f"<ETag>{etag}</ETag>{checksum}<Size>{one.size}</Size>{owner}<StorageClass>{one.storage_class}</StorageClass>"
+    )
+
+
+@lru_cache(maxsize=256)
+def _listed_owner(owner_id: str, owner_name: str) -> str:
+    return _owner("Owner", Owner(owner_id, owner_name))
+
+
+@lru_cache(maxsize=256)
+def _listed_checksum(algorithms: tuple[str, ...], checksum_type: str | None) -> str:
+    names = "".join(_element("ChecksumAlgorithm", algorithm) for algorithm in algorithms)
+    return names + _optional("ChecksumType", checksum_type)
+
+
+def _version(version: ListedVersion, name: _Namer) -> str:
+    one = version.object
+    head = f"{_element('VersionId', version.version_id)}<IsLatest>{_bool(version.latest)}</IsLatest>"
+    if not version.delete_marker:
+        return f"<Version>{head}{_listed(one, name)}</Version>"
+    owner = "" if one.owner_id is None else _owner("Owner", Owner(one.owner_id, one.owner_name))
+    return (
+        f"<DeleteMarker><Key>{name(one.key)}</Key>{head}"
+        f"<LastModified>{render_iso_date(one.modified_s)}</LastModified>{owner}</DeleteMarker>"
+    )
+
+
+def _common_prefixes(prefixes: Sequence[str], name: _Namer) -> str:
+    return "".join([f"<CommonPrefixes><Prefix>{name(prefix)}</Prefix></CommonPrefixes>" for prefix in prefixes])
+
+
+def _checksums(checksums: Mapping[str, str]) -> str:
+    return "".join(_element(f"Checksum{algorithm}", value) for algorithm, value in checksums.items())
+
+
+def _copy(root: str, result: CopyResult) -> bytes:
+    return _document(
+        f"<{root} {_XMLNS}><LastModified>{render_iso_date(result.modified_s)}</LastModified>"
+        f"{_element('ETag', result.etag)}{_checksums(result.checksums)}"
+        f"{_optional('ChecksumType', result.checksum_type)}</{root}>"
+    )
+
+
+def _part(part: ListedPart) -> str:
+    modified = None if part.modified_s is None else render_iso_date(part.modified_s)
+    return (
+        f"<Part><PartNumber>{part.part_number}</PartNumber>{_optional('LastModified', modified)}"
+        f"{_optional('ETag', part.etag)}<Size>{part.size}</Size>{_checksums(part.checksums)}</Part>"
+    )
+
+
+def _object_parts(parts: ObjectParts) -> str:
+    return (
+        f"<ObjectParts><PartsCount>{parts.total}</PartsCount>"
+        f"<PartNumberMarker>{parts.part_number_marker}</PartNumberMarker>"
+        f"{_number_element('NextPartNumberMarker', parts.next_part_number_marker)}"
+        f"<MaxParts>{parts.max_parts}</MaxParts><IsTruncated>{_bool(parts.truncated)}</IsTruncated>"
+        f"{''.join(map(_part, parts.parts))}</ObjectParts>"
+    )
