@@ -1,0 +1,179 @@
+"""Access keys: sealed in the store, opened on first use, kept in memory until somebody changes one.
+
+The sealed secret is bound to its row (id, project, principal, generation) as associated data, so that rows cannot be
+swapped, moved to another project or rolled back unnoticed.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from gateway.errors import Code, S3Error
+from gateway.sigv4.model import SecretAccessKey
+from gateway.store.database import Connection, Database
+from gateway.store.key_ring import KeyRing, KeyRingError, Sealed, generate_access_key
+
+_COLUMNS = "access_key_id, project, principal, state, created_s, last_used_s"
+_LARGEST_MAP = 10_000
+
+
+class UnknownAccessKey(Exception):
+    """There is no such access key."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccessKey:
+    """A key as it is shown once, when it is made."""
+
+    access_key_id: str
+    secret_access_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKeyRecord:
+    """What is told of a key; never its secret. `state` is active or disabled."""
+
+    access_key_id: str
+    project: str
+    principal: str
+    state: str
+    created_s: int
+    last_used_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedKey:
+    """A usable key: whose it is, and the secret to verify with."""
+
+    access_key_id: str
+    project: str
+    principal: str
+    secret: SecretAccessKey
+
+
+class AccessKeys:
+    """The keys of all principals."""
+
+    def __init__(self, database: Database, ring: KeyRing) -> None:
+        self._database = database
+        self._ring = ring
+        self._opened: OrderedDict[str, OpenedKey] = OrderedDict()
+        self._epoch = 0
+        self._used: dict[str, int] = {}
+
+    def forget(self) -> None:
+        """Drop what is in memory: a key may have changed."""
+        self._epoch += 1
+        self._opened.clear()
+
+    def at_hand(self, access_key_id: str) -> OpenedKey | None:
+        """The opened key if it is in memory."""
+        return self._opened.get(access_key_id)
+
+    async def open(self, access_key_id: str) -> OpenedKey | None:
+        """The key ready for use, or None where there is no active key of this id.
+
+        Raises S3Error: ServiceUnavailable where the key ring cannot open it; it is never treated as missing.
+        """
+        found = self._opened.get(access_key_id)
+        if found is not None:
+            return found
+        epoch = self._epoch
+        opened = await self._read_sealed(access_key_id, "AND state = 'active'")
+        if opened is not None and epoch == self._epoch:
+            self._opened[access_key_id] = opened
+            if len(self._opened) > _LARGEST_MAP:
+                self._opened.popitem(last=False)
+        return opened
+
+    async def create(self, project: str, principal: str, now_s: int) -> NewAccessKey:
+        """Make a key; its secret is shown now and never again."""
+        new = generate_access_key()
+        sealed = self._ring.seal(
+            new.secret_access_key.encode("ascii"), _associated(new.access_key_id, project, principal, 1)
+        )
+        await self._database.write(
+            lambda connection: connection.execute(
+                "INSERT INTO access_keys (access_key_id, project, principal, state, generation, created_s, "
+                "key_id, nonce, ciphertext) VALUES (?, ?, ?, 'active', 1, ?, ?, ?, ?)",
+                (new.access_key_id, project, principal, now_s, sealed.key_id, sealed.nonce, sealed.ciphertext),
+            )
+        )
+        return NewAccessKey(new.access_key_id, new.secret_access_key)
+
+    async def list(self, project: str | None = None, principal: str | None = None) -> list[AccessKeyRecord]:
+        """All keys, or those of a project or principal, the oldest first."""
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT {_COLUMNS} FROM access_keys WHERE (?1 IS NULL OR project = ?1) "
+                "AND (?2 IS NULL OR principal = ?2) ORDER BY project, principal, created_s, access_key_id",
+                (project, principal),
+            ).fetchall()
+        )
+        return [AccessKeyRecord(*row) for row in rows]
+
+    async def find(self, access_key_id: str) -> AccessKeyRecord | None:
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT {_COLUMNS} FROM access_keys WHERE access_key_id = ?", (access_key_id,)
+            ).fetchone()
+        )
+        return None if row is None else AccessKeyRecord(*row)
+
+    async def set_state(self, access_key_id: str, state: str) -> None:
+        """Make a key "active" or "disabled"; raises UnknownAccessKey."""
+        await self._change("UPDATE access_keys SET state = ?2 WHERE access_key_id = ?1", access_key_id, state)
+
+    async def delete(self, access_key_id: str) -> None:
+        """Raises UnknownAccessKey."""
+        await self._change("DELETE FROM access_keys WHERE access_key_id = ?1", access_key_id)
+
+    async def secret(self, access_key_id: str) -> str:
+        """The secret of a key, for the operator's own tools; raises UnknownAccessKey."""
+        opened = await self._read_sealed(access_key_id, "")
+        if opened is None:
+            raise UnknownAccessKey(access_key_id)
+        return opened.secret.reveal().decode("ascii")
+
+    def note_use(self, access_key_id: str, now_s: int) -> None:
+        """Remember that a key was used; written by `write_uses`."""
+        self._used[access_key_id] = now_s
+
+    async def write_uses(self) -> None:
+        """Write when keys were last used."""
+        used, self._used = self._used, {}
+        if used:
+            await self._database.write(
+                lambda connection: connection.executemany(
+                    "UPDATE access_keys SET last_used_s = ?2 WHERE access_key_id = ?1", list(used.items())
+                )
+            )
+
+    async def _change(self, sql: str, *values: str) -> None:
+        def work(connection: Connection) -> None:
+            if connection.execute(sql, values).rowcount != 1:
+                raise UnknownAccessKey(values[0])
+
+        await self._database.write(work, lambda _: self.forget())
+
+    async def _read_sealed(self, access_key_id: str, condition: str) -> OpenedKey | None:
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT project, principal, generation, key_id, nonce, ciphertext FROM access_keys "
+                f"WHERE access_key_id = ? {condition}",
+                (access_key_id,),
+            ).fetchone()
+        )
+        if row is None:
+            return None
+        project, principal, generation, key_id, nonce, ciphertext = row
+        try:
+            secret = self._ring.open(
+                Sealed(key_id, nonce, ciphertext), _associated(access_key_id, project, principal, generation)
+            )
+        except KeyRingError as error:
+            raise S3Error(Code.ServiceUnavailable) from error
+        return OpenedKey(access_key_id, project, principal, SecretAccessKey(secret))
+
+
+def _associated(access_key_id: str, project: str, principal: str, generation: int) -> bytes:
+    return f"s3key|v1|{access_key_id}|{project}|{principal}|{generation}".encode()

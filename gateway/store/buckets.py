@@ -1,0 +1,117 @@
+"""Buckets: what clients see of a category, and where its bodies go. All of them are kept in memory."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass
+
+from gateway.errors import Code, S3Error
+from gateway.store.database import Connection, Database
+
+_COLUMNS = "bucket, project, category, origin, origin_bucket, origin_prefix, source, created_s"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One bucket. `source` is "policy" (a category of a policy file) or "client" (made by CreateBucket)."""
+
+    bucket: str
+    project: str
+    category: str
+    origin: str
+    origin_bucket: str
+    origin_prefix: str
+    source: str
+    created_s: int
+
+
+class Buckets:
+    """The buckets of every project; look-ups are answered from memory."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[str, Bucket] = {}
+
+    async def load(self) -> None:
+        """Read them all again."""
+        rows = await self._database.read(lambda c: c.execute(f"SELECT {_COLUMNS} FROM buckets").fetchall())
+        self._known = {row[0]: Bucket(*row) for row in rows}
+
+    def get(self, bucket: str) -> Bucket:
+        """Raises S3Error: NoSuchBucket."""
+        found = self._known.get(bucket)
+        if found is None:
+            raise S3Error(Code.NoSuchBucket, BucketName=bucket)
+        return found
+
+    def find(self, bucket: str) -> Bucket | None:
+        return self._known.get(bucket)
+
+    def of_project(self, project: str) -> Iterator[Bucket]:
+        """The buckets of a project, in the order of their names."""
+        return (self._known[name] for name in sorted(self._known) if self._known[name].project == project)
+
+    async def create(self, bucket: Bucket) -> None:
+        """Raises S3Error: BucketAlreadyExists, BucketAlreadyOwnedByYou."""
+        await self._database.write(lambda connection: _create(connection, bucket))
+        self._known[bucket.bucket] = bucket
+
+    async def delete(self, bucket: str) -> None:
+        """Remove an empty bucket, its unfinished uploads with it; raises S3Error: BucketNotEmpty, NoSuchBucket."""
+        await self._database.write(lambda connection: _delete(connection, bucket))
+        self._known.pop(bucket, None)
+
+    async def apply_policy(self, wanted: Iterable[Bucket]) -> None:
+        """Make the buckets that policy files name; those that are there keep their objects and their day of birth.
+
+        Raises S3Error: BucketAlreadyExists where a name belongs to another project or category.
+        """
+        buckets = list(wanted)
+        await self._database.write(lambda connection: _apply_policy(connection, buckets))
+        await self.load()
+
+
+def find_bucket(connection: Connection, bucket: str) -> Bucket:
+    """For use inside a transaction; raises S3Error: NoSuchBucket."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM buckets WHERE bucket = ?", (bucket,)).fetchone()
+    if row is None:
+        raise S3Error(Code.NoSuchBucket, BucketName=bucket)
+    return Bucket(*row)
+
+
+def _insert(connection: Connection, bucket: Bucket) -> None:
+    connection.execute(f"INSERT INTO buckets ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(bucket))
+
+
+def _create(connection: Connection, bucket: Bucket) -> None:
+    owner = connection.execute("SELECT project FROM buckets WHERE bucket = ?", (bucket.bucket,)).fetchone()
+    if owner is not None:
+        owned = owner[0] == bucket.project
+        raise S3Error(Code.BucketAlreadyOwnedByYou if owned else Code.BucketAlreadyExists, BucketName=bucket.bucket)
+    _insert(connection, bucket)
+
+
+def _delete(connection: Connection, name: str) -> None:
+    bucket = find_bucket(connection, name)
+    if connection.execute("SELECT 1 FROM objects WHERE bucket = ? LIMIT 1", (name,)).fetchone():
+        raise S3Error(Code.BucketNotEmpty, BucketName=name)
+    connection.execute(
+        "INSERT INTO garbage (location, origin, project, category, uploader, bytes, objects) "
+        "SELECT location, origin, ?, ?, uploader, 0, 0 FROM uploads WHERE bucket = ? AND state != 'done'",
+        (bucket.project, bucket.category, name),
+    )
+    connection.execute("DELETE FROM uploads WHERE bucket = ?", (name,))
+    connection.execute("DELETE FROM buckets WHERE bucket = ?", (name,))
+
+
+def _apply_policy(connection: Connection, wanted: list[Bucket]) -> None:
+    for bucket in wanted:
+        row = connection.execute("SELECT project, category FROM buckets WHERE bucket = ?", (bucket.bucket,)).fetchone()
+        if row is None:
+            _insert(connection, bucket)
+        elif (row[0], row[1]) != (bucket.project, bucket.category):
+            raise S3Error(Code.BucketAlreadyExists, f"bucket {bucket.bucket} belongs to {row[0]}/{row[1]}")
+        else:
+            connection.execute(
+                "UPDATE buckets SET origin = ?, origin_bucket = ?, origin_prefix = ?, source = 'policy' "
+                "WHERE bucket = ?",
+                (bucket.origin, bucket.origin_bucket, bucket.origin_prefix, bucket.bucket),
+            )

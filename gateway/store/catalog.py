@@ -1,0 +1,160 @@
+"""The catalog: our record of every object. Rows that were asked for lately are answered from memory.
+
+The map of rows is exact: a commit of this process replaces the row before the client is answered, and a commit of
+another one drops the map before the next request is looked at (`Store.refresh`).
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.errors import Code, S3Error
+from gateway.s3.conditions import WriteCondition
+from gateway.store import writes
+from gateway.store.database import Connection, Database
+from gateway.store.listing import ListQuery, Page, Row, list_page, seek_sql
+from gateway.store.records import Garbage, Intent, ObjectPart, ObjectRecord, dump_texts
+
+_LARGEST_MAP = 20_000
+_seek_listed = seek_sql(
+    "SELECT key, size, etag, modified_s, uploader, checksum_algorithm, checksum_type FROM objects WHERE bucket = ?",
+    "key, version_id",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRow:
+    """An object as a listing shows it."""
+
+    key: str
+    size: int
+    etag: str
+    modified_s: int
+    uploader: str
+    checksum_algorithm: str | None
+    checksum_type: str | None
+
+
+class Catalog:
+    """Objects by bucket and key."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._rows: OrderedDict[tuple[str, str], ObjectRecord | None] = OrderedDict()
+        self._fills: dict[tuple[str, str], object] = {}
+
+    def forget(self) -> None:
+        """Drop the map: somebody else has written."""
+        self._rows.clear()
+        self._fills.clear()
+
+    def at_hand(self, bucket: str, key: str) -> ObjectRecord | None:
+        """The row if it is in memory; None says nothing."""
+        found = self._rows.get((bucket, key))
+        if found is not None:
+            self._rows.move_to_end((bucket, key))
+        return found
+
+    async def find(self, bucket: str, key: str) -> ObjectRecord | None:
+        """The object's row, or None where there is no such object."""
+        name = (bucket, key)
+        if name in self._rows:
+            self._rows.move_to_end(name)
+            return self._rows[name]
+        fill = self._fills[name] = object()
+        try:
+            record = await self._database.read(lambda connection: writes.find_object(connection, bucket, key))
+            if self._fills.get(name) is fill:  # nothing was committed meanwhile
+                self._remember(name, record)
+            return record
+        finally:
+            if self._fills.get(name) is fill:
+                del self._fills[name]
+
+    async def list_objects(self, query: ListQuery) -> Page[ListedRow]:
+        """One page of a bucket's objects, in the byte order of their keys."""
+
+        def work(connection: Connection) -> Page[ListedRow]:
+            return list_page(query, _seek_listed(connection, query.bucket), _listed)
+
+        return await self._database.read(work)
+
+    async def parts(self, record: ObjectRecord) -> list[ObjectPart]:
+        """The parts of a multipart object, in order; empty for another one."""
+        if not record.part_count:
+            return []
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT part_number, size, checksum_value FROM object_parts "
+                "WHERE bucket = ? AND key = ? AND version_id = ? ORDER BY part_number",
+                (record.bucket, record.key, record.version_id),
+            ).fetchall()
+        )
+        return [ObjectPart(*row) for row in rows]
+
+    async def begin(self, intent: Intent, condition: WriteCondition | None) -> None:
+        """Record a write; raises S3Error: NoSuchBucket, NoSuchUpload, PreconditionFailed, NoSuchKey."""
+        await self._database.write(lambda connection: writes.begin(connection, intent, condition))
+
+    async def commit(
+        self,
+        intent: Intent,
+        record: ObjectRecord,
+        condition: WriteCondition | None,
+        parts: Sequence[ObjectPart] = (),
+    ) -> Garbage | None:
+        """Make the written body the object; gives the body it replaced."""
+        return await self._database.write(
+            lambda connection: writes.commit(connection, intent, record, parts, condition),
+            self.replaces(record.bucket, record.key, record),
+        )
+
+    async def release(self, intent: Intent) -> Garbage | None:
+        """End a write that failed; gives what it may have left at the origin."""
+        return await self._database.write(lambda connection: writes.release(connection, intent))
+
+    async def delete(self, bucket: str, key: str, condition: WriteCondition | None) -> Garbage | None:
+        """Take an object out; gives its body, or None where there was no such object."""
+        return await self._database.write(
+            lambda connection: writes.delete(connection, bucket, key, condition), self.replaces(bucket, key, None)
+        )
+
+    async def set_tags(self, bucket: str, key: str, tags: Mapping[str, str]) -> ObjectRecord:
+        """Replace an object's tags; raises S3Error: NoSuchKey."""
+
+        def work(connection: Connection) -> ObjectRecord:
+            connection.execute(
+                "UPDATE objects SET tags = ? WHERE bucket = ? AND key = ?", (dump_texts(tags), bucket, key)
+            )
+            record = writes.find_object(connection, bucket, key)
+            if record is None:
+                raise S3Error(Code.NoSuchKey, Key=key)
+            return record
+
+        return await self._database.write(work, lambda record: self._remember((bucket, key), record))
+
+    async def list_garbage(self, limit: int) -> list[Garbage]:
+        return await self._database.read(lambda connection: writes.list_garbage(connection, limit))
+
+    async def forget_garbage(self, gone: Sequence[Garbage]) -> None:
+        """The bodies are gone from the origin: give back what they were charged."""
+        await self._database.write(lambda connection: writes.forget_garbage(connection, gone))
+
+    async def recover(self) -> int:
+        """After a crash, before the first request: release every write that was under way; gives their number."""
+        return await self._database.write(writes.release_all)
+
+    def replaces(self, bucket: str, key: str, record: ObjectRecord | None) -> Callable[[object], None]:
+        """What a commit does to the map."""
+        return lambda _: self._remember((bucket, key), record)
+
+    def _remember(self, name: tuple[str, str], record: ObjectRecord | None) -> None:
+        self._fills.pop(name, None)
+        self._rows[name] = record
+        self._rows.move_to_end(name)
+        if len(self._rows) > _LARGEST_MAP:
+            self._rows.popitem(last=False)
+
+
+def _listed(row: Row) -> ListedRow:
+    return ListedRow(*row)

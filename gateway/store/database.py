@@ -1,0 +1,283 @@
+"""One SQLite file: one writing thread with group commit, a few reading threads.
+
+Whatever writes are queued when the writer is free are committed together, each in a savepoint of its own: with
+`synchronous=FULL` a commit costs one fsync however many it holds, and a timed window would only add latency.
+Write transactions and checkpoints of all processes go through one lock file, auto-checkpoint is off: SQLite before
+3.51.3 can corrupt a WAL file when two processes write or checkpoint at once (https://sqlite.org/wal.html#walresetbug).
+The standard library's module is used directly, in our own threads: a statement is a call, not a hop between threads.
+"""
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gateway.errors import Code, S3Error
+from gateway.store.changes import ChangeCounter, LockTimeout
+from gateway.store.migrate import migrate
+
+_log = logging.getLogger("anbar.store")
+T = TypeVar("T")
+Connection = sqlite3.Connection
+
+_LOCK_TIMEOUT_S = 10.0
+_BUSY_TIMEOUT_MS = 10_000
+_LARGEST_BATCH = 512
+_CHECKPOINT_BYTES = 8 << 20
+_READERS = 2
+
+
+class StoreError(Exception):
+    """The store cannot be used: broken, foreign, or made by a newer version."""
+
+
+class _Job:
+    """One queued write: the work, and the future of the loop that waits for it."""
+
+    __slots__ = ("error", "future", "on_commit", "result", "work")
+
+    def __init__(
+        self,
+        work: Callable[[Connection], Any],
+        future: asyncio.Future[Any],
+        on_commit: Callable[[Any], None] | None,
+    ) -> None:
+        self.work = work
+        self.future = future
+        self.on_commit = on_commit
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        if self.on_commit is not None and self.error is None:
+            self.on_commit(self.result)
+        if self.future.done():  # the waiter was cancelled; the write stands
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
+
+
+class Database:
+    """Asynchronous access to the store; `work` functions run in its threads with a connection of theirs."""
+
+    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self.path = path
+        self._loop = loop
+        self._changes = ChangeCounter(path.with_name(path.name + "-lock"))
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._local = threading.local()
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
+        self._reader_connections: list[Connection] = []
+        self._writer = threading.Thread(target=self._write_loop, name="store-write", daemon=True)
+        self._closed = False
+
+    @classmethod
+    async def open(cls, path: Path, *, check: bool = False) -> "Database":
+        """Open or make the store and bring its schema up to date; `check` reads all of it for damage first.
+
+        Raises StoreError: not a store, damaged, or made by a newer version of the program.
+        """
+        loop = asyncio.get_running_loop()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            database = cls(path, loop)
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}") from error
+        try:
+            await loop.run_in_executor(None, database._prepare, check)
+        except BaseException:
+            database._readers.shutdown(wait=False)
+            database._changes.close()
+            raise
+        database._writer.start()
+        return database
+
+    async def close(self) -> None:
+        """Finish what is queued, checkpoint and close; calling it again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._jobs.put(None)
+        await self._loop.run_in_executor(None, self._writer.join)
+        self._readers.shutdown(wait=True)
+        for connection in self._reader_connections:
+            connection.close()
+        self._changes.close()
+
+    async def write(self, work: Callable[[Connection], T], on_commit: Callable[[T], None] | None = None) -> T:
+        """Run `work` in a write transaction and give its result once the commit is durable.
+
+        What `work` raises undoes what `work` did, and nothing else. `on_commit` is called in the loop with the
+        result, also where the waiter was cancelled meanwhile: what is kept in memory follows the store.
+        Raises S3Error: SlowDown where the store is locked, full or broken.
+        """
+        if self._closed:
+            raise S3Error(Code.ServiceUnavailable)
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._jobs.put(_Job(work, future, on_commit))
+        return await future
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` with a reading connection; raises S3Error: SlowDown where the store cannot be read."""
+        if self._closed:
+            raise S3Error(Code.ServiceUnavailable)
+        return await self._loop.run_in_executor(self._readers, self._read, work)
+
+    def changed_elsewhere(self) -> bool:
+        """Has another process changed the store since this last said so? Costs well under a microsecond."""
+        return self._changes.changed_elsewhere()
+
+    def _prepare(self, check: bool) -> None:
+        try:
+            self._changes.lock(_LOCK_TIMEOUT_S)
+        except LockTimeout as error:
+            raise StoreError(f"{self.path}: {error}") from error
+        try:
+            connection = _connect(self.path)
+            try:
+                migrate(connection, check=check)
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
+        finally:
+            self._changes.unlock()
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        try:
+            connection: Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = _connect(self.path)
+                connection.execute("PRAGMA query_only = ON")
+                self._local.connection = connection
+                self._reader_connections.append(connection)
+            return work(connection)
+        except sqlite3.Error as error:
+            raise _slow_down(error) from error
+
+    def _write_loop(self) -> None:
+        connection = _connect(self.path)
+        ending = False
+        while not ending:
+            batch, ending = self._next_batch()
+            if batch:
+                self._run(connection, batch)
+                self._loop.call_soon_threadsafe(_settle, batch)
+                self._checkpoint_when_due(connection)
+        self._checkpoint(connection, "TRUNCATE")
+        connection.close()
+
+    def _next_batch(self) -> tuple[list[_Job], bool]:
+        """Wait for a job, then take all that are there; the flag says that close() was called."""
+        job = self._jobs.get()
+        batch: list[_Job] = []
+        while job is not None:
+            batch.append(job)
+            if len(batch) == _LARGEST_BATCH:
+                return batch, False
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _run(self, connection: Connection, batch: list[_Job]) -> None:
+        """Commit a batch; a failure of the transaction itself is the failure of every job in it."""
+        try:
+            self._changes.lock(_LOCK_TIMEOUT_S)
+        except LockTimeout as error:
+            _fail(batch, error)
+            return
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in batch:
+                _run_job(connection, job, alone=len(batch) == 1)
+            if connection.in_transaction:
+                self._changes.begin()
+                try:
+                    connection.execute("COMMIT")
+                finally:
+                    self._changes.end()
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            _fail(batch, error)
+        finally:
+            self._changes.unlock()
+
+    def _checkpoint_when_due(self, connection: Connection) -> None:
+        wal = self.path.with_name(self.path.name + "-wal")
+        try:
+            if wal.stat().st_size >= _CHECKPOINT_BYTES:
+                self._checkpoint(connection, "RESTART" if wal.stat().st_size >= 8 * _CHECKPOINT_BYTES else "PASSIVE")
+        except OSError:
+            pass  # the file is made anew by the next commit
+
+    def _checkpoint(self, connection: Connection, mode: str) -> None:
+        """Move the log into the file. It is housekeeping: what fails now is tried again after the next commit."""
+        try:
+            self._changes.lock(_LOCK_TIMEOUT_S)
+        except LockTimeout:
+            return
+        try:
+            connection.execute("PRAGMA busy_timeout = 100")
+            connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+        except sqlite3.Error:
+            pass
+        finally:
+            self._changes.unlock()
+
+
+def _connect(path: Path) -> Connection:
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=_BUSY_TIMEOUT_MS / 1000
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute("PRAGMA cache_size = -16384")
+    return connection
+
+
+def _run_job(connection: Connection, job: _Job, *, alone: bool) -> None:
+    """Run one job inside the open transaction; its own exception undoes it alone."""
+    if not alone:
+        connection.execute("SAVEPOINT job")
+    try:
+        job.result = job.work(connection)
+    except Exception as error:
+        if isinstance(error, sqlite3.Error) and not connection.in_transaction:
+            raise  # SQLite gave up the whole transaction (disk full, I/O error)
+        job.error = _slow_down(error) if isinstance(error, sqlite3.Error) else error
+        connection.execute("ROLLBACK" if alone else "ROLLBACK TO job")
+    if not alone:
+        connection.execute("RELEASE job")
+
+
+def _settle(batch: list[_Job]) -> None:
+    for job in batch:
+        job.settle()
+
+
+def _fail(batch: list[_Job], error: Exception) -> None:
+    for job in batch:
+        job.error = _slow_down(error)
+
+
+def _slow_down(error: Exception) -> Exception:
+    """What a client is told when the store cannot serve: nothing was written, try again later."""
+    if isinstance(error, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
+        return error  # a bug of ours, not a state of the store
+    _log.error("the store failed: %s", error)
+    answer = S3Error(Code.SlowDown)
+    answer.__cause__ = error
+    return answer

@@ -1,0 +1,262 @@
+"""Multipart uploads: open → completing → done, and their parts. Parts are bodies of their own at the origin."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.errors import Code, S3Error
+from gateway.s3.conditions import WriteCondition
+from gateway.store import writes
+from gateway.store.buckets import find_bucket
+from gateway.store.catalog import Catalog
+from gateway.store.database import Connection, Database
+from gateway.store.listing import ListQuery, Page, Row, list_page, seek_sql
+from gateway.store.records import (
+    Garbage,
+    Intent,
+    ObjectPart,
+    ObjectRecord,
+    UploadPart,
+    UploadRecord,
+    dump_texts,
+    load_texts,
+)
+
+_COLUMNS = (
+    "upload_id, bucket, key, uploader, initiator, state, created_s, origin, location, checksum_algorithm, "
+    "checksum_type, headers, metadata, tags, result"
+)
+_PART_COLUMNS = "part_number, size, etag, modified_s, location, checksum_algorithm, checksum_value"
+_seek_listed = seek_sql(
+    "SELECT key, upload_id, uploader, initiator, created_s, checksum_algorithm, checksum_type FROM uploads "
+    "WHERE state != 'done' AND bucket = ?",
+    "key, upload_id",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedUploadRow:
+    """An unfinished upload as a listing shows it."""
+
+    key: str
+    upload_id: str
+    uploader: str
+    initiator: str
+    created_s: int
+    checksum_algorithm: str | None
+    checksum_type: str | None
+
+
+class Uploads:
+    """Multipart uploads by their id, which names bucket and key."""
+
+    def __init__(self, database: Database, catalog: Catalog) -> None:
+        self._database = database
+        self._catalog = catalog
+
+    async def create(self, upload: UploadRecord) -> None:
+        """Raises S3Error: NoSuchBucket."""
+        await self._database.write(lambda connection: _create(connection, upload))
+
+    async def find(self, upload_id: str, bucket: str, key: str) -> UploadRecord:
+        """Raises S3Error: NoSuchUpload, also where the id belongs to another bucket or key."""
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT {_COLUMNS} FROM uploads WHERE upload_id = ? AND bucket = ? AND key = ?",
+                (upload_id, bucket, key),
+            ).fetchone()
+        )
+        if row is None:
+            raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
+        return _upload(row)
+
+    async def parts(self, upload_id: str, after: int = 0, limit: int = -1) -> list[UploadPart]:
+        """Stored parts with a number over `after`, in order."""
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT {_PART_COLUMNS} FROM upload_parts WHERE upload_id = ? AND part_number > ? "
+                "ORDER BY part_number LIMIT ?",
+                (upload_id, after, limit),
+            ).fetchall()
+        )
+        return [UploadPart(*row) for row in rows]
+
+    async def commit_part(self, intent: Intent, part: UploadPart) -> Garbage | None:
+        """Add a written part to its upload; gives the part it replaced. Raises S3Error: NoSuchUpload."""
+        return await self._database.write(lambda connection: _commit_part(connection, intent, part))
+
+    async def start_completing(self, upload_id: str) -> None:
+        """Take the upload for this Complete; raises S3Error: NoSuchUpload unless it was open."""
+        await self._database.write(lambda connection: _start_completing(connection, upload_id))
+
+    async def reopen(self, upload_id: str) -> None:
+        """The Complete failed: parts may be added and another Complete may come."""
+        await self._database.write(
+            lambda connection: connection.execute(
+                "UPDATE uploads SET state = 'open' WHERE upload_id = ? AND state = 'completing'", (upload_id,)
+            )
+        )
+
+    async def finish(
+        self,
+        upload_id: str,
+        record: ObjectRecord,
+        parts: Sequence[ObjectPart],
+        unused: Sequence[UploadPart],
+        condition: WriteCondition | None,
+        result: Mapping[str, Any],
+        now_s: int,
+    ) -> None:
+        """Make the assembled body the object and the upload done, in one."""
+
+        def work(connection: Connection) -> None:
+            done = connection.execute(
+                "UPDATE uploads SET state = 'done', touched_s = ?, result = ? "
+                "WHERE upload_id = ? AND state = 'completing'",
+                (now_s, json.dumps(dict(result)), upload_id),
+            )
+            if done.rowcount != 1:
+                raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
+            writes.store_object(connection, record, parts, condition)
+            for part in unused:
+                writes.add_garbage(connection, Garbage(part.location, record.origin, "", "", record.uploader))
+            connection.execute("DELETE FROM upload_parts WHERE upload_id = ?", (upload_id,))
+
+        await self._database.write(work, self._catalog.replaces(record.bucket, record.key, record))
+
+    async def abort(self, upload_id: str) -> Garbage:
+        """End an open upload; gives what it left at the origin. Raises S3Error: NoSuchUpload."""
+        return await self._database.write(lambda connection: _abort(connection, upload_id))
+
+    async def list_uploads(self, query: ListQuery, after_upload_id: str) -> Page[ListedUploadRow]:
+        """One page of a bucket's unfinished uploads by key, then by id; `after_upload_id` narrows `query.after`."""
+
+        def work(connection: Connection) -> Page[ListedUploadRow]:
+            seek = _seek_listed(connection, query.bucket)
+
+            def from_marker(start: str, inclusive: bool, end: str | None) -> Iterator[Row]:
+                if not after_upload_id or start != query.after or inclusive:
+                    return seek(start, inclusive, end)
+                return (row for row in seek(start, True, end) if row[0] != start or row[1] > after_upload_id)
+
+            return list_page(query, from_marker, lambda row: ListedUploadRow(*row))
+
+        return await self._database.read(work)
+
+    async def idle_since(self, touched_s: int, limit: int) -> list[str]:
+        """Ids of unfinished uploads that nobody has touched since."""
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT upload_id FROM uploads WHERE state = 'open' AND touched_s < ? LIMIT ?", (touched_s, limit)
+            ).fetchall()
+        )
+        return [row[0] for row in rows]
+
+    async def forget_done(self, touched_s: int) -> None:
+        """Drop what is remembered of uploads that were completed before then."""
+        await self._database.write(
+            lambda connection: connection.execute(
+                "DELETE FROM uploads WHERE state = 'done' AND touched_s < ?", (touched_s,)
+            )
+        )
+
+
+def _upload(row: Row) -> UploadRecord:
+    *plain, headers, metadata, tags, result = row
+    upload_id, bucket, key, uploader, initiator, state, created_s, origin, location, algorithm, kind = plain
+    return UploadRecord(
+        upload_id=upload_id,
+        bucket=bucket,
+        key=key,
+        uploader=uploader,
+        initiator=initiator,
+        state=state,
+        created_s=created_s,
+        origin=origin,
+        location=location,
+        checksum_algorithm=algorithm,
+        checksum_type=kind,
+        headers=load_texts(headers),
+        metadata=load_texts(metadata),
+        tags=load_texts(tags),
+        result=None if result is None else json.loads(result),
+    )
+
+
+def _create(connection: Connection, upload: UploadRecord) -> None:
+    find_bucket(connection, upload.bucket)
+    connection.execute(
+        f"INSERT INTO uploads ({_COLUMNS}, touched_s) VALUES ({', '.join('?' * 16)})",
+        (
+            upload.upload_id,
+            upload.bucket,
+            upload.key,
+            upload.uploader,
+            upload.initiator,
+            upload.state,
+            upload.created_s,
+            upload.origin,
+            upload.location,
+            upload.checksum_algorithm,
+            upload.checksum_type,
+            dump_texts(upload.headers),
+            dump_texts(upload.metadata),
+            dump_texts(upload.tags),
+            None,
+            upload.created_s,
+        ),
+    )
+
+
+def _commit_part(connection: Connection, intent: Intent, part: UploadPart) -> Garbage | None:
+    writes.end_intent(connection, intent.intent_id)
+    upload_id = intent.upload_id
+    touched = connection.execute(
+        "UPDATE uploads SET touched_s = ? WHERE upload_id = ? AND state = 'open'", (part.modified_s, upload_id)
+    )
+    if touched.rowcount != 1:
+        raise S3Error(Code.NoSuchUpload, UploadId=upload_id or "")
+    old = connection.execute(
+        "SELECT location FROM upload_parts WHERE upload_id = ? AND part_number = ?", (upload_id, part.part_number)
+    ).fetchone()
+    connection.execute(
+        f"INSERT INTO upload_parts (upload_id, {_PART_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (upload_id, part_number) DO UPDATE SET size = excluded.size, etag = excluded.etag, "
+        "modified_s = excluded.modified_s, location = excluded.location, "
+        "checksum_algorithm = excluded.checksum_algorithm, checksum_value = excluded.checksum_value",
+        (
+            upload_id,
+            part.part_number,
+            part.size,
+            part.etag,
+            part.modified_s,
+            part.location,
+            part.checksum_algorithm,
+            part.checksum_value,
+        ),
+    )
+    if old is None:
+        return None
+    replaced = Garbage(old[0], intent.origin, "", "", intent.uploader)
+    writes.add_garbage(connection, replaced)
+    return replaced
+
+
+def _start_completing(connection: Connection, upload_id: str) -> None:
+    taken = connection.execute(
+        "UPDATE uploads SET state = 'completing' WHERE upload_id = ? AND state = 'open'", (upload_id,)
+    )
+    if taken.rowcount != 1:
+        raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
+
+
+def _abort(connection: Connection, upload_id: str) -> Garbage:
+    row = connection.execute(
+        "DELETE FROM uploads WHERE upload_id = ? AND state = 'open' RETURNING location, origin, uploader", (upload_id,)
+    ).fetchone()
+    if row is None:
+        raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
+    garbage = Garbage(row[0], row[1], "", "", row[2])
+    writes.add_garbage(connection, garbage)
+    return garbage

@@ -1,0 +1,164 @@
+"""The commit protocol's transactions: a write begins as an intent and ends committed or released, once.
+
+All functions here run inside a write transaction of their caller. A body that nothing refers to becomes garbage in
+the same transaction that let go of it, so that no crash can leave an orphan: what is neither in `objects`, `uploads`,
+`upload_parts`, `intents` nor `garbage` was never written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import astuple
+
+from gateway.errors import Code, S3Error
+from gateway.s3.conditions import WriteCondition, check_write
+from gateway.store.buckets import Bucket, find_bucket
+from gateway.store.database import Connection
+from gateway.store.records import (
+    NULL_VERSION,
+    OBJECT_COLUMNS,
+    Garbage,
+    Intent,
+    ObjectPart,
+    ObjectRecord,
+    object_from_row,
+    object_to_row,
+)
+from gateway.store.usage import charge, give_back
+
+_FIND = f"SELECT {OBJECT_COLUMNS} FROM objects WHERE bucket = ? AND key = ? AND version_id = '{NULL_VERSION}'"
+_PUT = f"INSERT INTO objects ({OBJECT_COLUMNS}) VALUES ({', '.join('?' * 17)})"
+_REMOVE = "DELETE FROM objects WHERE bucket = ? AND key = ? AND version_id = ?"
+_INTENT_COLUMNS = "intent_id, kind, bucket, key, uploader, size, origin, location, created_s, upload_id"
+_GARBAGE_COLUMNS = "location, origin, project, category, uploader, bytes, objects"
+
+
+def find_object(connection: Connection, bucket: str, key: str) -> ObjectRecord | None:
+    row = connection.execute(_FIND, (bucket, key)).fetchone()
+    return None if row is None else object_from_row(row)
+
+
+def begin(connection: Connection, intent: Intent, condition: WriteCondition | None) -> None:
+    """Record a write before its first byte.
+
+    Raises S3Error: NoSuchBucket, NoSuchUpload, and what an unmet condition raises: early, to spare the client the body.
+    """
+    find_bucket(connection, intent.bucket)
+    if intent.upload_id is not None:
+        require_open_upload(connection, intent.upload_id)
+    if condition is not None:
+        current = find_object(connection, intent.bucket, intent.key)
+        check_write(condition, current.etag if current else None)
+    connection.execute(
+        f"INSERT INTO intents ({_INTENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(intent)
+    )
+
+
+def end_intent(connection: Connection, intent_id: str) -> None:
+    """Raises S3Error: OperationAborted where the intent was swept away meanwhile."""
+    if connection.execute("DELETE FROM intents WHERE intent_id = ?", (intent_id,)).rowcount != 1:
+        raise S3Error(Code.OperationAborted)
+
+
+def release(connection: Connection, intent: Intent) -> Garbage | None:
+    """End a write that failed; what it may have left at the origin becomes garbage. None: it had ended already."""
+    if connection.execute("DELETE FROM intents WHERE intent_id = ?", (intent.intent_id,)).rowcount != 1:
+        return None
+    garbage = Garbage(intent.location, intent.origin, "", "", intent.uploader)
+    add_garbage(connection, garbage)
+    return garbage
+
+
+def commit(
+    connection: Connection,
+    intent: Intent,
+    record: ObjectRecord,
+    parts: Sequence[ObjectPart],
+    condition: WriteCondition | None,
+) -> Garbage | None:
+    """Make the written body the object: row, usage and intent in one. Gives the body it replaced, if any.
+
+    Raises S3Error: NoSuchBucket, PreconditionFailed, OperationAborted.
+    """
+    end_intent(connection, intent.intent_id)
+    return store_object(connection, record, parts, condition)
+
+
+def store_object(
+    connection: Connection, record: ObjectRecord, parts: Sequence[ObjectPart], condition: WriteCondition | None
+) -> Garbage | None:
+    """Put a row in place of the one that is there, with its usage; gives the replaced body as garbage."""
+    bucket = find_bucket(connection, record.bucket)
+    current = find_object(connection, record.bucket, record.key)
+    if condition is not None:
+        check_write(condition, current.etag if current else None)
+    replaced = None if current is None else _replace(connection, bucket, current)
+    connection.execute(_PUT, object_to_row(record))
+    if parts:
+        connection.executemany(
+            "INSERT INTO object_parts (bucket, key, version_id, part_number, size, checksum_value) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            [(record.bucket, record.key, record.version_id, p.part_number, p.size, p.checksum_value) for p in parts],
+        )
+    charge(connection, bucket, record.uploader, record.size, 1)
+    return replaced
+
+
+def _replace(connection: Connection, bucket: Bucket, current: ObjectRecord) -> Garbage:
+    connection.execute(_REMOVE, (current.bucket, current.key, current.version_id))
+    give_back(connection, bucket.project, bucket.category, current.uploader, current.size, 1)
+    garbage = Garbage(current.location, current.origin, bucket.project, bucket.category, current.uploader)
+    add_garbage(connection, garbage)
+    return garbage
+
+
+def delete(connection: Connection, bucket: str, key: str, condition: WriteCondition | None) -> Garbage | None:
+    """Take an object out of the catalog; its body stays charged as garbage until it is gone. None: no such object.
+
+    Raises S3Error: NoSuchBucket, PreconditionFailed.
+    """
+    owner = find_bucket(connection, bucket)
+    current = find_object(connection, bucket, key)
+    if condition is not None:
+        check_write(condition, current.etag if current else None)
+    if current is None:
+        return None
+    connection.execute(_REMOVE, (bucket, key, current.version_id))
+    garbage = Garbage(
+        current.location, current.origin, owner.project, owner.category, current.uploader, current.size, 1
+    )
+    add_garbage(connection, garbage)
+    return garbage
+
+
+def add_garbage(connection: Connection, garbage: Garbage) -> None:
+    connection.execute(f"INSERT INTO garbage ({_GARBAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(garbage))
+
+
+def forget_garbage(connection: Connection, gone: Sequence[Garbage]) -> None:
+    """The bodies are gone: give back what they were charged, once."""
+    for garbage in gone:
+        ended = connection.execute(
+            "DELETE FROM garbage WHERE origin = ? AND location = ?", (garbage.origin, garbage.location)
+        )
+        if ended.rowcount == 1 and (garbage.bytes or garbage.objects):
+            give_back(connection, garbage.project, garbage.category, garbage.uploader, garbage.bytes, garbage.objects)
+
+
+def list_garbage(connection: Connection, limit: int) -> list[Garbage]:
+    rows = connection.execute(f"SELECT {_GARBAGE_COLUMNS} FROM garbage LIMIT ?", (limit,)).fetchall()
+    return [Garbage(*row) for row in rows]
+
+
+def release_all(connection: Connection) -> int:
+    """After a crash: no write is under way, so every intent is released. Gives their number."""
+    intents = [Intent(*row) for row in connection.execute(f"SELECT {_INTENT_COLUMNS} FROM intents").fetchall()]
+    for intent in intents:
+        release(connection, intent)
+    connection.execute("UPDATE uploads SET state = 'open' WHERE state = 'completing'")
+    return len(intents)
+
+
+def require_open_upload(connection: Connection, upload_id: str) -> None:
+    """Raises S3Error: NoSuchUpload unless parts may be added to the upload."""
+    row = connection.execute("SELECT state FROM uploads WHERE upload_id = ?", (upload_id,)).fetchone()
+    if row is None or row[0] != "open":
+        raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
