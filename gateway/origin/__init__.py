@@ -1,0 +1,1 @@
+"""Where the bytes lie: the Origin protocol and what stands behind it."""

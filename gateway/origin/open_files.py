@@ -1,0 +1,79 @@
+"""Open descriptors of immutable files, kept for the next reader. Used from one thread, the loop's."""
+
+import os
+from collections import OrderedDict
+
+
+class OpenFile:
+    """An open file: its descriptor and its size in bytes."""
+
+    __slots__ = ("doomed", "fd", "size", "uses")
+
+    def __init__(self, fd: int, size: int) -> None:
+        self.fd = fd
+        self.size = size
+        self.uses = 0
+        self.doomed = False
+
+
+def open_file(path: str) -> OpenFile:
+    """Open a file for reading; blocks. Symbolic links are not followed."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        return OpenFile(fd, os.fstat(fd).st_size)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+class OpenFiles:
+    """At most `limit` idle descriptors by path; the ones in use come on top."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._files: OrderedDict[str, OpenFile] = OrderedDict()
+
+    def take(self, path: str) -> OpenFile | None:
+        """The open file if there is one; to be given back by `release`."""
+        file = self._files.get(path)
+        if file is not None:
+            file.uses += 1
+            self._files.move_to_end(path)
+        return file
+
+    def add(self, path: str, opened: OpenFile) -> OpenFile:
+        """Keep a newly opened file and take it; a twin that was opened meanwhile wins."""
+        known = self.take(path)
+        if known is not None:
+            os.close(opened.fd)
+            return known
+        opened.uses = 1
+        self._files[path] = opened
+        while len(self._files) > self._limit:
+            self._drop(self._files.popitem(last=False)[1])
+        return opened
+
+    def release(self, file: OpenFile) -> None:
+        file.uses -= 1
+        if file.doomed and file.uses == 0:
+            os.close(file.fd)
+
+    def forget(self, path: str) -> None:
+        """The file is removed: its descriptor is closed as soon as nobody reads it."""
+        file = self._files.pop(path, None)
+        if file is not None:
+            self._drop(file)
+
+    def forget_below(self, folder: str) -> None:
+        """The same for every file whose path starts with `folder`."""
+        for path in [path for path in self._files if path.startswith(folder)]:
+            self.forget(path)
+
+    def close(self) -> None:
+        while self._files:
+            self._drop(self._files.popitem()[1])
+
+    def _drop(self, file: OpenFile) -> None:
+        file.doomed = True
+        if file.uses == 0:
+            os.close(file.fd)
