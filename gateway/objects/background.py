@@ -1,0 +1,44 @@
+"""Tasks with a keeper: every one is referenced until it ends, its failure is logged, and close() waits for all."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_log = logging.getLogger("anbar.background")
+
+
+class Background:
+    """Starts tasks that outlive the request that asked for them."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Run `work` on its own."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def launch(self, work: Coroutine[Any, Any, object], name: str) -> None:
+        """Run `work` on its own; nobody waits for it."""
+        self.start(work, name)  # type: ignore[unused-awaitable]
+
+    async def finish(self, work: Coroutine[Any, Any, T], name: str) -> T:
+        """Run `work` and wait for it; the waiter's cancellation does not reach it."""
+        return await asyncio.shield(self.start(work, name))
+
+    async def close(self, timeout_s: float) -> None:
+        """Wait for all tasks; those that do not end in time are cancelled."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("background task %s failed", task.get_name(), exc_info=error)

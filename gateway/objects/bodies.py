@@ -1,0 +1,176 @@
+"""Taking in a body: hashed while it arrives, written to the origin, its last bytes held back until all claims hold."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from gateway.errors import Code, S3Error
+from gateway.objects.rooms import Rooms
+from gateway.origin.base import BodyMeta, BodyWriter, Origin
+from gateway.origin.errors import BodyNotFound, OriginError, OriginFull
+from gateway.s3.checksums import (
+    Algorithm,
+    BodyHasher,
+    Checksum,
+    verify_checksum,
+    verify_content_md5,
+    verify_payload_sha256,
+)
+
+BLOCK = 256 << 10
+_HASH_INLINE = 128 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a client says of a body. `checksum` is asked for when the body has ended: a trailer may carry it."""
+
+    sha256_hex: str | None = None
+    md5: bytes | None = None
+    algorithm: Algorithm | None = None
+    checksum: Callable[[], Checksum | None] = field(default=lambda: None)
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingBody:
+    """A body of `size` bytes, or, unless `exact`, of at most as many (a form tells no more).
+
+    `pieces` raises S3Error where the body is not what was announced.
+    """
+
+    size: int
+    pieces: AsyncIterator[bytes | bytearray | memoryview]
+    claims: Claims = field(default_factory=Claims)
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What a body was found to be; `size` in bytes."""
+
+    size: int
+    md5: bytes
+    checksum: Checksum
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.md5.hex()}"'
+
+
+async def take_in(
+    rooms: Rooms, origin: Origin, location: str, body: IncomingBody, meta: Callable[[Digests], BodyMeta | None]
+) -> Digests:
+    """Write a body to `location`; when this returns it is whole, verified and durable.
+
+    Raises S3Error: what the body's pieces and claims raise, and ServiceUnavailable for the origin. Nothing is left at
+    the origin but, perhaps, unfinished bytes at `location`, which the caller's intent names.
+    """
+    algorithm = body.claims.algorithm or Algorithm.CRC64NVME  # as S3 does where the client names none
+    hasher = BodyHasher(md5=True, sha256=body.claims.sha256_hex is not None, algorithm=algorithm)
+    try:
+        if body.size <= rooms.limits.small_body and rooms.budget.take(body.size):
+            try:
+                return await _take_small(rooms, origin, location, body, hasher, meta)
+            finally:
+                rooms.budget.give(body.size)
+        return await _stream(rooms, origin, location, body, hasher, meta)
+    except OriginError as error:
+        raise origin_failed(error) from error
+
+
+def origin_failed(error: OriginError) -> S3Error:
+    """What a client is told when an origin could not do its part."""
+    if isinstance(error, OriginFull):
+        return S3Error(Code.ServiceUnavailable, "The storage behind this gateway is full.")
+    if isinstance(error, BodyNotFound):
+        return S3Error(Code.InternalError, "The object's data cannot be found.")
+    return S3Error(Code.ServiceUnavailable)
+
+
+async def _take_small(
+    rooms: Rooms,
+    origin: Origin,
+    location: str,
+    body: IncomingBody,
+    hasher: BodyHasher,
+    meta: Callable[[Digests], BodyMeta | None],
+) -> Digests:
+    data = b"".join([bytes(piece) async for piece in body.pieces])
+    if len(data) <= _HASH_INLINE:
+        hasher.update(data)
+    else:
+        await asyncio.get_running_loop().run_in_executor(rooms.hashing, hasher.update, data)
+    digests = _verified(body.claims, hasher, len(data))
+    await origin.store(location, data, meta(digests))
+    return digests
+
+
+async def _stream(
+    rooms: Rooms,
+    origin: Origin,
+    location: str,
+    body: IncomingBody,
+    hasher: BodyHasher,
+    meta: Callable[[Digests], BodyMeta | None],
+) -> Digests:
+    writer = await origin.create(location, body.size if body.exact else None)
+    try:
+        last, size = await _write_blocks(rooms, writer, body, hasher)
+        digests = _verified(body.claims, hasher, size)
+        await writer.write(last)
+        await writer.finish(meta(digests))
+        return digests
+    except BaseException:
+        await rooms.background.finish(writer.abort(), "abort")
+        raise
+
+
+async def _write_blocks(
+    rooms: Rooms, writer: BodyWriter, body: IncomingBody, hasher: BodyHasher
+) -> tuple[bytearray, int]:
+    """Hash all of a body and write all but its last block, which is given back with the body's size.
+
+    While a block is hashed and written the next one arrives.
+    """
+    block = bytearray()
+    size = 0
+    busy: asyncio.Task[None] | None = None
+    try:
+        async for piece in body.pieces:
+            if len(block) >= BLOCK:
+                if busy is not None:
+                    await busy
+                busy = asyncio.ensure_future(_hash_and_write(rooms, writer, hasher, block))
+                block = bytearray()
+            block += piece
+            size += len(piece)
+        if busy is not None:
+            await busy
+    finally:
+        if busy is not None and not busy.done():
+            await asyncio.wait([busy])
+    await asyncio.get_running_loop().run_in_executor(rooms.hashing, hasher.update, block)
+    return block, size
+
+
+async def _hash_and_write(rooms: Rooms, writer: BodyWriter, hasher: BodyHasher, block: bytearray) -> None:
+    hashing = asyncio.get_running_loop().run_in_executor(rooms.hashing, hasher.update, block)
+    try:
+        await writer.write(block)
+    finally:
+        await hashing
+
+
+def _verified(claims: Claims, hasher: BodyHasher, size: int) -> Digests:
+    """The digests of a body that is what its client said; raises S3Error: BadDigest, XAmzContentSHA256Mismatch."""
+    md5, checksum = hasher.md5_digest, hasher.checksum
+    if claims.sha256_hex is not None:
+        verify_payload_sha256(claims.sha256_hex, hasher.sha256_hex)
+    if claims.md5 is not None:
+        verify_content_md5(claims.md5, md5)
+    claimed = claims.checksum()
+    if claimed is not None:
+        verify_checksum(claimed, checksum)
+    if checksum is None:  # an algorithm was always asked for
+        raise AssertionError("a body without a checksum")
+    return Digests(size, md5, checksum)

@@ -1,0 +1,116 @@
+"""Copying inside the gateway: the origin makes a second body of the same bytes, the catalog a second row.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+
+from gateway.errors import Code, S3Error
+from gateway.objects.bodies import BLOCK, IncomingBody, origin_failed, take_in
+from gateway.objects.current import successor
+from gateway.objects.put import Attributes, Target, body_meta, new_intent, undo
+from gateway.objects.rooms import Rooms
+from gateway.origin.base import BodyReader
+from gateway.origin.errors import BodyNotFound, OriginError
+from gateway.s3.checksums import Algorithm, BodyHasher, ChecksumType
+from gateway.s3.conditions import Conditions, WriteCondition, check_copy
+from gateway.store.records import Intent, ObjectRecord, StoredChecksum
+
+_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRequest:
+    """What a copy is asked to be. `attributes` are the copy's, given the source's row (COPY or REPLACE)."""
+
+    target: Target
+    attributes: Callable[[ObjectRecord], Attributes]
+    algorithm: Algorithm | None = None
+    source_conditions: Conditions = field(default_factory=Conditions)
+    condition: WriteCondition | None = None
+
+
+async def copy_object(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -> ObjectRecord:
+    """Make the target an object with the bytes of `source`, or of what replaced it meanwhile.
+
+    Raises S3Error: PreconditionFailed, NoSuchKey (the source went away), NoSuchBucket, ServiceUnavailable.
+    """
+    for _ in range(_TRIES):
+        check_copy(request.source_conditions, source.etag, source.modified_s)
+        try:
+            return await _copy_once(rooms, source, request)
+        except BodyNotFound as error:
+            source = await successor(rooms, source, error)
+        except OriginError as error:
+            raise origin_failed(error) from error
+    raise S3Error(Code.ServiceUnavailable)
+
+
+async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -> ObjectRecord:
+    target, attributes = request.target, request.attributes(source)
+    intent = new_intent(rooms, "copy", target, source.size)
+    await rooms.store.catalog.begin(intent, request.condition)
+    try:
+        checksum = await _checksum(rooms, source, request.algorithm)
+        await _copy_bytes(rooms, source, intent, attributes)
+        record = replace(
+            source,
+            bucket=target.bucket.bucket,
+            key=target.key,
+            uploader=target.uploader,
+            modified_s=rooms.now_s(),
+            origin=intent.origin,
+            location=intent.location,
+            checksum=checksum,
+            part_count=0,
+            headers=attributes.headers,
+            metadata=attributes.metadata,
+            tags=attributes.tags,
+        )
+        replaced = await rooms.store.catalog.commit(intent, record, request.condition)
+    except BaseException:
+        await rooms.background.finish(undo(rooms, intent), "undo")
+        raise
+    rooms.collector.notice(replaced)
+    return record
+
+
+async def _copy_bytes(rooms: Rooms, source: ObjectRecord, intent: Intent, attributes: Attributes) -> None:
+    origin = rooms.origin(intent.origin)
+    if source.origin == intent.origin:
+        meta = body_meta(intent, attributes, source.etag)
+        await origin.copy(source.location, 0, source.size, intent.location, meta)
+        return
+    reader = await rooms.origin(source.origin).open(source.location)
+    try:
+        body = IncomingBody(source.size, read_all(reader, 0, source.size))
+        await take_in(rooms, origin, intent.location, body, lambda _: body_meta(intent, attributes, source.etag))
+    finally:
+        reader.close()
+
+
+async def _checksum(rooms: Rooms, source: ObjectRecord, algorithm: Algorithm | None) -> StoredChecksum | None:
+    """The checksum of the copy: the source's, or a new one of the kind that was asked for."""
+    kept = source.checksum
+    if algorithm is None or (kept is not None and kept.algorithm == algorithm.value):
+        return kept
+    hasher = BodyHasher(md5=False, sha256=False, algorithm=algorithm)
+    reader = await rooms.origin(source.origin).open(source.location)
+    try:
+        async for piece in read_all(reader, 0, source.size):
+            await asyncio.get_running_loop().run_in_executor(rooms.hashing, hasher.update, piece)
+    finally:
+        reader.close()
+    found = hasher.checksum
+    return None if found is None else StoredChecksum(algorithm.value, ChecksumType.FULL_OBJECT.value, found.value)
+
+
+async def read_all(reader: BodyReader, offset: int, size: int) -> AsyncIterator[bytes]:
+    """The bytes of a body in blocks; the reader stays the caller's."""
+    end = offset + size
+    while offset < end:
+        piece = await reader.read(offset, min(end - offset, 4 * BLOCK))
+        offset += len(piece)
+        yield piece

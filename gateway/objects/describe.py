@@ -1,0 +1,38 @@
+"""Changing what is kept with an object without touching its bytes."""
+
+import logging
+from collections.abc import Mapping
+
+from gateway.objects.rooms import Rooms
+from gateway.origin.base import BodyMeta
+from gateway.origin.errors import OriginError
+from gateway.store.records import ObjectRecord
+
+_log = logging.getLogger("anbar.objects")
+
+
+async def set_tags(rooms: Rooms, record: ObjectRecord, tags: Mapping[str, str]) -> None:
+    """Replace an object's tags; raises S3Error: NoSuchKey.
+
+    The catalog decides; the origin's copy, for a lost catalog, follows as well as it can.
+    """
+    changed = await rooms.store.catalog.set_tags(record.bucket, record.key, tags)
+    meta = BodyMeta(
+        changed.bucket,
+        changed.key,
+        changed.uploader,
+        write_id_of(changed.location),
+        changed.etag,
+        changed.headers,
+        changed.metadata,
+        changed.tags,
+    )
+    try:
+        await rooms.origin(changed.origin).describe(changed.location, meta)
+    except OriginError as error:
+        _log.warning("the origin keeps old tags: %s", error)
+
+
+def write_id_of(location: str) -> str:
+    """The id of the write that made a body; locations end in it."""
+    return location.rstrip("/").rpartition("@")[2]

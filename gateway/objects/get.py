@@ -1,0 +1,100 @@
+"""Reading an object: conditions, then the range or part, then its bytes, of one and the same body.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+"""
+
+from dataclasses import dataclass
+
+from gateway.errors import Code, S3Error
+from gateway.objects.bodies import origin_failed
+from gateway.objects.current import successor
+from gateway.objects.rooms import Rooms
+from gateway.origin.base import BodyReader
+from gateway.origin.errors import BodyNotFound, OriginError
+from gateway.s3.conditions import Conditions, Outcome, check_read
+from gateway.s3.ranges import ByteRange, RangeSpec, if_range_holds, resolve_range
+from gateway.store.records import ObjectPart, ObjectRecord
+
+_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which bytes of an object, and on what conditions. `range` and `part_number` exclude each other."""
+
+    conditions: Conditions
+    range: RangeSpec | None = None
+    if_range: str | None = None
+    part_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object as it is answered. `range` is None for all of it; without `not_modified` the bytes may be read."""
+
+    record: ObjectRecord
+    range: ByteRange | None = None
+    partial: bool = False
+    not_modified: bool = False
+    part_count: int | None = None
+
+    @property
+    def offset(self) -> int:
+        return self.range.first if self.range else 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the answer's body."""
+        return self.range.size if self.range else (0 if self.partial else self.record.size)
+
+
+async def find_bytes(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> Found:
+    """Decide what a GET or HEAD of this row is answered with.
+
+    Raises S3Error: PreconditionFailed, InvalidRange, InvalidPartNumber.
+    """
+    conditions = wanted.conditions
+    if not conditions.empty and check_read(conditions, record.etag, record.modified_s) is Outcome.NOT_MODIFIED:
+        return Found(record, not_modified=True)
+    if wanted.part_number is not None:
+        return _part(record, await rooms.store.catalog.parts(record), wanted.part_number)
+    if wanted.range is None or not if_range_holds(wanted.if_range, record.etag, record.modified_s):
+        return Found(record)
+    found = resolve_range(wanted.range, record.size)
+    return Found(record, found, partial=found is not None)
+
+
+async def open_object(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> tuple[Found, BodyReader | None]:
+    """The same, with the open body; none where there is nothing to read.
+
+    The row may have been replaced, and its body removed, since it was looked up: then the new row is answered.
+    Raises S3Error: as find_bytes, and NoSuchKey, ServiceUnavailable.
+    """
+    for _ in range(_TRIES):
+        found = await find_bytes(rooms, record, wanted)
+        if found.not_modified or not found.size:
+            return found, None
+        try:
+            return found, await rooms.origin(record.origin).open(record.location)
+        except BodyNotFound as error:
+            record = await successor(rooms, record, error)
+        except OriginError as error:
+            raise origin_failed(error) from error
+    raise S3Error(Code.ServiceUnavailable)
+
+
+def _part(record: ObjectRecord, parts: list[ObjectPart], part_number: int) -> Found:
+    """The bytes of one part; an object that was not uploaded in parts has one, its whole."""
+    if not parts:
+        if part_number != 1:
+            raise S3Error(Code.InvalidPartNumber, PartNumberRequested=part_number, ActualPartCount=1)
+        return Found(record, _whole(record.size), partial=True)
+    if part_number > len(parts):
+        raise S3Error(Code.InvalidPartNumber, PartNumberRequested=part_number, ActualPartCount=len(parts))
+    first = sum(part.size for part in parts[: part_number - 1])
+    size = parts[part_number - 1].size
+    return Found(record, ByteRange(first, first + size - 1) if size else None, partial=True, part_count=len(parts))
+
+
+def _whole(size: int) -> ByteRange | None:
+    return ByteRange(0, size - 1) if size else None

@@ -1,0 +1,343 @@
+"""Multipart uploads: parts arrive in any order, Complete makes of them one object without moving a byte.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.errors import Code, S3Error
+from gateway.objects.bodies import Digests, IncomingBody, origin_failed, take_in
+from gateway.objects.copy import read_all
+from gateway.objects.current import successor
+from gateway.objects.put import Attributes, Target, undo
+from gateway.objects.rooms import Rooms
+from gateway.origin.base import BodyMeta
+from gateway.origin.errors import BodyNotFound, OriginError
+from gateway.s3.checksums import (
+    Algorithm,
+    ChecksumType,
+    combine_full_object,
+    composite,
+    default_checksum_type,
+    multipart_etag,
+)
+from gateway.s3.conditions import Conditions, WriteCondition, check_copy
+from gateway.s3.ranges import parse_copy_range
+from gateway.s3.xml import CompletePart
+from gateway.store.records import Intent, ObjectPart, ObjectRecord, StoredChecksum, UploadPart, UploadRecord
+
+MIN_PART_SIZE = 5 << 20
+"""Bytes; every part but the last has at least as many."""
+
+_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteRequest:
+    """What a Complete lists and claims."""
+
+    parts: Sequence[CompletePart]
+    object_size: int | None = None
+    checksum: Mapping[Algorithm, str] | None = None
+    condition: WriteCondition | None = None
+
+
+async def create_upload(
+    rooms: Rooms,
+    target: Target,
+    initiator: str,
+    attributes: Attributes,
+    algorithm: Algorithm | None,
+    checksum_type: ChecksumType | None,
+) -> UploadRecord:
+    """Begin a multipart upload; raises S3Error: NoSuchBucket."""
+    bucket, upload_id = target.bucket, rooms.new_id()
+    if algorithm is not None and checksum_type is None:
+        checksum_type = default_checksum_type(algorithm)
+    upload = UploadRecord(
+        upload_id=upload_id,
+        bucket=bucket.bucket,
+        key=target.key,
+        uploader=target.uploader,
+        initiator=initiator,
+        state="open",
+        created_s=rooms.now_s(),
+        origin=bucket.origin,
+        location=rooms.origin(bucket.origin).locate_upload(
+            bucket.origin_bucket, bucket.origin_prefix + target.key, upload_id
+        ),
+        checksum_algorithm=algorithm.value if algorithm else None,
+        checksum_type=checksum_type.value if checksum_type else None,
+        headers=attributes.headers,
+        metadata=attributes.metadata,
+        tags=attributes.tags,
+    )
+    await rooms.store.uploads.create(upload)
+    return upload
+
+
+async def put_part(rooms: Rooms, upload: UploadRecord, part_number: int, body: IncomingBody) -> UploadPart:
+    """Store one part, in place of an earlier one of its number.
+
+    Raises S3Error: NoSuchUpload, InvalidRequest (another checksum algorithm than the upload's), what the body raises.
+    """
+    body = replace(body, claims=replace(body.claims, algorithm=_part_algorithm(upload, body.claims.algorithm)))
+    intent = _part_intent(rooms, upload, part_number, body.size)
+    await rooms.store.catalog.begin(intent, None)
+    try:
+        digests = await take_in(rooms, rooms.origin(upload.origin), intent.location, body, lambda _: None)
+        part = _part(rooms, intent, part_number, digests)
+        replaced = await rooms.store.uploads.commit_part(intent, part)
+    except BaseException:
+        await rooms.background.finish(undo(rooms, intent), "undo")
+        raise
+    rooms.collector.notice(replaced)
+    return part
+
+
+async def copy_part(
+    rooms: Rooms,
+    upload: UploadRecord,
+    part_number: int,
+    source: ObjectRecord,
+    copy_range: str | None,
+    conditions: Conditions,
+) -> UploadPart:
+    """Store a part that is a range of an object; it is read through, since a part needs digests of its own.
+
+    Raises S3Error: NoSuchUpload, InvalidArgument (the range), PreconditionFailed, NoSuchKey.
+    """
+    for _ in range(_TRIES):
+        check_copy(conditions, source.etag, source.modified_s)
+        wanted = None if copy_range is None else parse_copy_range(copy_range, source.size)
+        offset, size = (wanted.first, wanted.size) if wanted else (0, source.size)
+        try:
+            reader = await rooms.origin(source.origin).open(source.location)
+        except BodyNotFound as error:
+            source = await successor(rooms, source, error)
+            continue
+        except OriginError as error:
+            raise origin_failed(error) from error
+        try:
+            return await put_part(rooms, upload, part_number, IncomingBody(size, read_all(reader, offset, size)))
+        finally:
+            reader.close()
+    raise S3Error(Code.ServiceUnavailable)
+
+
+async def complete_upload(rooms: Rooms, upload: UploadRecord, request: CompleteRequest) -> ObjectRecord:
+    """Make the listed parts the object; asking again with the same list gives the same answer.
+
+    Raises S3Error: NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall, BadDigest, PreconditionFailed,
+    InvalidRequest.
+    """
+    async with rooms.completing.hold(upload.upload_id):
+        return await rooms.background.finish(_complete(rooms, upload, request), "complete")
+
+
+async def abort_upload(rooms: Rooms, upload_id: str) -> None:
+    """End an open upload and remove its parts; raises S3Error: NoSuchUpload."""
+    await rooms.background.finish(_abort(rooms, upload_id), "abort")
+
+
+async def _abort(rooms: Rooms, upload_id: str) -> None:
+    await rooms.collector.collect([await rooms.store.uploads.abort(upload_id)])
+
+
+async def _complete(rooms: Rooms, upload: UploadRecord, request: CompleteRequest) -> ObjectRecord:
+    upload = await rooms.store.uploads.find(upload.upload_id, upload.bucket, upload.key)
+    if upload.state == "done":
+        return _completed_before(upload, request)
+    await rooms.store.uploads.start_completing(upload.upload_id)
+    try:
+        return await _assemble(rooms, upload, request)
+    except BaseException as error:
+        await rooms.store.uploads.reopen(upload.upload_id)
+        if isinstance(error, OriginError):
+            raise origin_failed(error) from error
+        raise
+
+
+async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest) -> ObjectRecord:
+    stored = await rooms.store.uploads.parts(upload.upload_id)
+    chosen = choose_parts(stored, request.parts)
+    record = _completed(rooms, upload, chosen)
+    _check_claims(record, request)
+    meta = BodyMeta(
+        upload.bucket,
+        upload.key,
+        upload.uploader,
+        upload.upload_id,
+        record.etag,
+        upload.headers,
+        upload.metadata,
+        upload.tags,
+    )
+    origin = rooms.origin(upload.origin)
+    await origin.assemble(upload.location, [(part.location, part.size) for part in chosen], meta)
+    listed = {part.part_number for part in chosen}
+    await rooms.store.uploads.finish(
+        upload.upload_id,
+        record,
+        [ObjectPart(part.part_number, part.size, part.checksum_value) for part in chosen],
+        [part for part in stored if part.part_number not in listed],
+        request.condition,
+        _result(record),
+        rooms.now_s(),
+    )
+    rooms.collector.notice_all()
+    return record
+
+
+def choose_parts(stored: Sequence[UploadPart], listed: Sequence[CompletePart]) -> list[UploadPart]:
+    """The stored parts that a Complete lists; raises S3Error: InvalidPart, InvalidPartOrder, EntityTooSmall."""
+    by_number = {part.part_number: part for part in stored}
+    chosen: list[UploadPart] = []
+    for wanted in listed:
+        if chosen and wanted.part_number <= chosen[-1].part_number:
+            raise S3Error(Code.InvalidPartOrder)
+        part = by_number.get(wanted.part_number)
+        if part is None or _bare(wanted.etag) != _bare(part.etag) or not _checksum_agrees(part, wanted):
+            raise S3Error(Code.InvalidPart, PartNumber=wanted.part_number, ETag=wanted.etag)
+        chosen.append(part)
+    for part in chosen[:-1]:
+        if part.size < MIN_PART_SIZE:
+            raise S3Error(
+                Code.EntityTooSmall,
+                PartNumber=part.part_number,
+                ETag=part.etag,
+                MinSizeAllowed=MIN_PART_SIZE,
+                ProposedSize=part.size,
+            )
+    return chosen
+
+
+def _bare(etag: str) -> str:
+    return etag.strip('"').lower()
+
+
+def _checksum_agrees(part: UploadPart, wanted: CompletePart) -> bool:
+    return all(
+        name != part.checksum_algorithm or value == part.checksum_value for name, value in wanted.checksums.items()
+    )
+
+
+def _completed(rooms: Rooms, upload: UploadRecord, parts: Sequence[UploadPart]) -> ObjectRecord:
+    return ObjectRecord(
+        bucket=upload.bucket,
+        key=upload.key,
+        uploader=upload.uploader,
+        size=sum(part.size for part in parts),
+        etag=multipart_etag([bytes.fromhex(_bare(part.etag)) for part in parts]),
+        modified_s=rooms.now_s(),
+        origin=upload.origin,
+        location=upload.location,
+        checksum=object_checksum(upload, parts),
+        part_count=len(parts),
+        headers=upload.headers,
+        metadata=upload.metadata,
+        tags=upload.tags,
+    )
+
+
+def object_checksum(upload: UploadRecord, parts: Sequence[UploadPart]) -> StoredChecksum | None:
+    """The object's checksum, from its parts' ones; None where they are not all of one algorithm."""
+    names = {part.checksum_algorithm for part in parts}
+    name = names.pop() if len(names) == 1 else None
+    if name is None:
+        return None
+    algorithm = Algorithm[name]
+    kind = ChecksumType(upload.checksum_type) if upload.checksum_type else default_checksum_type(algorithm)
+    if kind is ChecksumType.FULL_OBJECT:
+        value = combine_full_object(algorithm, [(part.checksum_value or "", part.size) for part in parts])
+    else:
+        value = composite(algorithm, [part.checksum_value or "" for part in parts])
+    return StoredChecksum(name, kind.value, value)
+
+
+def _check_claims(record: ObjectRecord, request: CompleteRequest) -> None:
+    if request.object_size is not None and request.object_size != record.size:
+        raise S3Error(Code.InvalidRequest, "The provided 'x-amz-mp-object-size' header does not match what was stored.")
+    for algorithm, claimed in (request.checksum or {}).items():
+        found = record.checksum
+        if found is None or found.algorithm != algorithm.value or claimed.split("-")[0] != found.value.split("-")[0]:
+            raise S3Error(Code.BadDigest, f"The {algorithm.value} you specified did not match the calculated checksum.")
+
+
+def _result(record: ObjectRecord) -> dict[str, Any]:
+    checksum = record.checksum
+    return {
+        "etag": record.etag,
+        "size": record.size,
+        "modified_s": record.modified_s,
+        "checksum": [checksum.algorithm, checksum.type, checksum.value] if checksum else None,
+        "parts": record.part_count,
+    }
+
+
+def _completed_before(upload: UploadRecord, request: CompleteRequest) -> ObjectRecord:
+    """What an earlier Complete made of this upload, if it was the same one."""
+    result = upload.result or {}
+    try:
+        etag = multipart_etag([bytes.fromhex(_bare(part.etag)) for part in request.parts])
+    except ValueError:
+        etag = ""
+    if etag != result.get("etag"):
+        raise S3Error(Code.NoSuchUpload, UploadId=upload.upload_id)
+    checksum = result["checksum"]
+    return ObjectRecord(
+        bucket=upload.bucket,
+        key=upload.key,
+        uploader=upload.uploader,
+        size=result["size"],
+        etag=etag,
+        modified_s=result["modified_s"],
+        origin=upload.origin,
+        location=upload.location,
+        checksum=StoredChecksum(*checksum) if checksum else None,
+        part_count=result["parts"],
+    )
+
+
+def _part_algorithm(upload: UploadRecord, named: Algorithm | None) -> Algorithm | None:
+    """The algorithm of a part's checksum: the upload's where it has one."""
+    if upload.checksum_algorithm is None:
+        return named
+    if named is not None and named.value != upload.checksum_algorithm:
+        raise S3Error(
+            Code.InvalidRequest,
+            f"Checksum Type mismatch occurred, expected checksum Type: {upload.checksum_algorithm.lower()}, "
+            f"actual checksum Type: {named.value.lower()}",
+        )
+    return Algorithm[upload.checksum_algorithm]
+
+
+def _part_intent(rooms: Rooms, upload: UploadRecord, part_number: int, size: int) -> Intent:
+    intent_id = rooms.new_id()
+    location = rooms.origin(upload.origin).locate_part(upload.location, part_number, intent_id)
+    return Intent(
+        intent_id,
+        "part",
+        upload.bucket,
+        upload.key,
+        upload.uploader,
+        size,
+        upload.origin,
+        location,
+        rooms.now_s(),
+        upload.upload_id,
+    )
+
+
+def _part(rooms: Rooms, intent: Intent, part_number: int, digests: Digests) -> UploadPart:
+    return UploadPart(
+        part_number,
+        digests.size,
+        digests.etag,
+        rooms.now_s(),
+        intent.location,
+        digests.checksum.algorithm.value,
+        digests.checksum.value,
+    )

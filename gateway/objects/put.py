@@ -1,0 +1,106 @@
+"""Writing an object: begin an intent, take in the body, commit. Whoever dies on the way, it is all or nothing.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.objects.bodies import Digests, IncomingBody, take_in
+from gateway.objects.rooms import Rooms
+from gateway.origin.base import BodyMeta
+from gateway.s3.checksums import ChecksumType
+from gateway.s3.conditions import WriteCondition
+from gateway.store.buckets import Bucket
+from gateway.store.records import Garbage, Intent, ObjectRecord, StoredChecksum
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What is kept with an object: standard headers, user metadata without its prefix, tags."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a write goes and whose the object will be."""
+
+    bucket: Bucket
+    key: str
+    uploader: str
+
+
+async def put_object(
+    rooms: Rooms, target: Target, body: IncomingBody, attributes: Attributes, condition: WriteCondition | None
+) -> ObjectRecord:
+    """Store an object, in place of the one that is there.
+
+    Raises S3Error: NoSuchBucket, PreconditionFailed, what the body raises, ServiceUnavailable, SlowDown.
+    """
+    origin = rooms.origin(target.bucket.origin)
+    intent = new_intent(rooms, "put", target, body.size)
+    await rooms.store.catalog.begin(intent, condition)
+    try:
+        digests = await take_in(
+            rooms, origin, intent.location, body, lambda found: body_meta(intent, attributes, found.etag)
+        )
+        record = _record(rooms, target, intent, attributes, digests)
+        replaced = await rooms.store.catalog.commit(intent, record, condition)
+    except BaseException:
+        await rooms.background.finish(undo(rooms, intent), "undo")
+        raise
+    rooms.collector.notice(replaced)
+    return record
+
+
+def new_intent(rooms: Rooms, kind: str, target: Target, size: int) -> Intent:
+    """An intent with the location its body will have."""
+    bucket = target.bucket
+    intent_id = rooms.new_id()
+    location = rooms.origin(bucket.origin).locate(bucket.origin_bucket, bucket.origin_prefix + target.key, intent_id)
+    return Intent(
+        intent_id, kind, bucket.bucket, target.key, target.uploader, size, bucket.origin, location, rooms.now_s()
+    )
+
+
+async def undo(rooms: Rooms, intent: Intent) -> None:
+    """End a write that failed and remove what it left; a write that was committed after all is left alone."""
+    garbage: Garbage | None = await rooms.store.catalog.release(intent)
+    if garbage is not None:
+        await rooms.collector.collect([garbage])
+
+
+def body_meta(intent: Intent, attributes: Attributes, etag: str) -> BodyMeta:
+    """What the origin keeps beside the body."""
+    return BodyMeta(
+        bucket=intent.bucket,
+        key=intent.key,
+        uploader=intent.uploader,
+        write_id=intent.intent_id,
+        etag=etag,
+        headers=attributes.headers,
+        metadata=attributes.metadata,
+        tags=attributes.tags,
+    )
+
+
+def _record(rooms: Rooms, target: Target, intent: Intent, attributes: Attributes, digests: Digests) -> ObjectRecord:
+    return ObjectRecord(
+        bucket=target.bucket.bucket,
+        key=target.key,
+        uploader=target.uploader,
+        size=digests.size,
+        etag=digests.etag,
+        modified_s=rooms.now_s(),
+        origin=intent.origin,
+        location=intent.location,
+        checksum=StoredChecksum(
+            digests.checksum.algorithm.value, ChecksumType.FULL_OBJECT.value, digests.checksum.value
+        ),
+        headers=attributes.headers,
+        metadata=attributes.metadata,
+        tags=attributes.tags,
+    )

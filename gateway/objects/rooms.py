@@ -1,0 +1,54 @@
+"""What every object operation works with: the store, the origins, time, and the bounds on memory."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from gateway.config import Limits
+from gateway.objects.background import Background
+from gateway.objects.collector import Collector
+from gateway.objects.locks import KeyedLocks
+from gateway.origin.base import Origin
+from gateway.store.store import Store
+
+
+def new_id() -> str:
+    """A name that is never used twice: 128 random bits in hex."""
+    return secrets.token_hex(16)
+
+
+class MemoryBudget:
+    """Bytes that bodies may hold in memory, all together."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def take(self, size: int) -> bool:
+        """Take `size` bytes if that many are left."""
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+    def give(self, size: int) -> None:
+        self._left += size
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The parts that the operations in this room are functions of."""
+
+    store: Store
+    origins: Mapping[str, Origin]
+    limits: Limits
+    background: Background
+    collector: Collector
+    budget: MemoryBudget
+    now_s: Callable[[], int]
+    hashing: ThreadPoolExecutor
+    new_id: Callable[[], str] = new_id
+    completing: KeyedLocks = field(default_factory=KeyedLocks)
+
+    def origin(self, name: str) -> Origin:
+        return self.origins[name]

@@ -1,0 +1,45 @@
+"""What nobody waits for: after a crash at start, and from time to time while serving."""
+
+import asyncio
+import logging
+
+from gateway.errors import Code, S3Error
+from gateway.objects.multipart import abort_upload
+from gateway.objects.rooms import Rooms
+
+_log = logging.getLogger("anbar.sweeper")
+_EVERY_S = 60.0
+_REMEMBER_DONE_S = 86400
+_BATCH = 100
+
+
+async def recover(rooms: Rooms) -> None:
+    """Before the first request: end every write that a dead process had begun, and remove what it left."""
+    released = await rooms.store.catalog.recover()
+    if released:
+        _log.warning("%d unfinished writes of an earlier run were undone", released)
+    await rooms.collector.collect_all()
+
+
+async def sweep(rooms: Rooms) -> None:
+    """Remove left garbage, end idle uploads, forget old ones, and write when keys were used."""
+    now_s = rooms.now_s()
+    await rooms.collector.collect_all()
+    for upload_id in await rooms.store.uploads.idle_since(now_s - rooms.limits.upload_expiry_s, _BATCH):
+        try:
+            await abort_upload(rooms, upload_id)
+        except S3Error as error:
+            if error.code is not Code.NoSuchUpload:  # somebody was faster
+                raise
+    await rooms.store.uploads.forget_done(now_s - _REMEMBER_DONE_S)
+    await rooms.store.access_keys.write_uses()
+
+
+async def sweep_forever(rooms: Rooms) -> None:
+    """The keeper of sweep(); a failed one is logged and tried again at the next turn."""
+    while True:
+        await asyncio.sleep(_EVERY_S)
+        try:
+            await sweep(rooms)
+        except S3Error as error:
+            _log.warning("the sweep is left for later: %s", error)
