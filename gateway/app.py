@@ -1,0 +1,201 @@
+"""The one place where the parts are joined: settings in, a serving gateway out."""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import resource
+import signal
+import ssl
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvloop
+from aiohttp import web
+
+from gateway.config import ConfigError, Settings, read_policy_files
+from gateway.errors import S3Error
+from gateway.objects.background import Background
+from gateway.objects.collector import Collector
+from gateway.objects.rooms import MemoryBudget, Rooms
+from gateway.objects.sweeper import recover, sweep, sweep_forever
+from gateway.origin.base import Origin
+from gateway.origin.directory import DirectoryOrigin
+from gateway.policy.documents import parse_policies
+from gateway.policy.model import PolicySet
+from gateway.sigv4.signature import Verifier
+from gateway.store.buckets import Bucket
+from gateway.store.database import Database, StoreError
+from gateway.store.key_ring import KeyRing, KeyRingError
+from gateway.store.store import Store
+from gateway.web.call import Services
+from gateway.web.logs import configure_logging
+from gateway.web.probes import probes
+from gateway.web.server import S3Server
+
+_log = logging.getLogger("anbar")
+_BACKLOG = 1024
+_HASHING_THREADS = 2
+
+
+class StartError(Exception):
+    """The gateway cannot start; the text says why."""
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; prints `ready: URL` when requests are accepted.
+
+    Raises StartError: the key ring, a policy, the store, a directory, a certificate or an address cannot be used.
+    """
+    configure_logging()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no secrets in core files
+    try:
+        uvloop.run(_serve(settings))
+    except (StoreError, KeyRingError, ConfigError, S3Error, ssl.SSLError) as error:
+        raise StartError(str(error)) from error
+    except OSError as error:
+        raise StartError(f"{error.filename or 'cannot listen'}: {error.strerror or error}") from error
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with _only_server_of(settings.store.path):
+        async with build_services(settings) as services:
+            await _listen_until(stop, settings, services)
+
+
+async def _listen_until(stop: asyncio.Event, settings: Settings, services: Services) -> None:
+    loop = asyncio.get_running_loop()
+    server = S3Server(services, loop)
+    listen = settings.server.listen
+    public = await loop.create_server(
+        server, listen.host, listen.port, ssl=_tls(settings), backlog=_BACKLOG, reuse_address=True
+    )
+    admin = await _start_probes(settings, services.store)
+    port = public.sockets[0].getsockname()[1]
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    _announce(f"ready: {'https' if settings.server.tls else 'http'}://{host}:{port}")
+    try:
+        await stop.wait()
+    finally:
+        public.close()
+        await server.drain(settings.limits.drain_s)
+        if admin is not None:
+            await admin.cleanup()
+
+
+@asynccontextmanager
+async def build_services(settings: Settings) -> AsyncIterator[Services]:
+    """Open everything that requests need, recovered from whatever an earlier run left; closes it again."""
+    ring = KeyRing.load(settings.secrets.key_ring)
+    policies = parse_policies(read_policy_files(settings.policies.path), settings.origins)
+    database = await Database.open(settings.store.path, check=True)
+    background = Background()
+    origins: dict[str, Origin] = {}
+    hashing = ThreadPoolExecutor(_HASHING_THREADS, thread_name_prefix="hash")
+    try:
+        for name, origin in settings.origins.items():
+            origins[name] = DirectoryOrigin(origin.path, durable=origin.durable)
+        store = Store(database, ring)
+        await store.buckets.apply_policy(policy_buckets(policies, _now_s()))
+        rooms = Rooms(
+            store=store,
+            origins=origins,
+            limits=settings.limits,
+            background=background,
+            collector=Collector(store.catalog, origins, background),
+            budget=MemoryBudget(settings.limits.memory_budget),
+            now_s=_now_s,
+            hashing=hashing,
+        )
+        await recover(rooms)
+        sweeper = background.start(sweep_forever(rooms), "sweeper")
+        yield Services(settings, store, rooms, policies, _verifier(settings))
+        sweeper.cancel()
+        await sweep(rooms)
+    finally:
+        await background.close(settings.limits.drain_s)
+        for opened in origins.values():
+            await opened.close()
+        await database.close()
+        hashing.shutdown()
+
+
+def policy_buckets(policies: PolicySet, now_s: int) -> list[Bucket]:
+    """The buckets that the policy files name."""
+    return [
+        Bucket(
+            category.bucket,
+            category.project,
+            category.name,
+            category.origin,
+            category.origin_bucket,
+            category.origin_prefix,
+            "policy",
+            now_s,
+        )
+        for project in policies.projects
+        for category in project.categories.values()
+    ]
+
+
+def _verifier(settings: Settings) -> Verifier:
+    server = settings.server
+    return Verifier(server.regions, server.sigv2, server.public_hosts, domains=server.domains)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    tls = settings.server.tls
+    if tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(tls.certificate, tls.key)
+    return context
+
+
+async def _start_probes(settings: Settings, store: Store) -> web.AppRunner | None:
+    listen = settings.server.admin_listen
+    if listen is None:
+        return None
+    runner = web.AppRunner(probes(store), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, listen.host, listen.port).start()
+    return runner
+
+
+@contextlib.contextmanager
+def _only_server_of(store: Path) -> Iterator[None]:
+    """Hold the lock that one serving process has; raises StartError."""
+    store.parent.mkdir(parents=True, exist_ok=True)
+    path = store.with_name(store.name + "-serving")
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(f"another process serves from {store}") from None
+        yield
+    finally:
+        os.close(fd)
+
+
+def _announce(line: str) -> None:
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except OSError:
+        _log.info("%s", line)
+
+
+def _now_s() -> int:
+    return int(time.time())

@@ -1,0 +1,1 @@
+"""HTTP: requests become authorised calls, and answers become bytes."""

@@ -1,0 +1,177 @@
+"""Answers: values that one function writes to the connection, heads as bytes, files by sendfile.
+
+After the head is out there is no other answer: whatever fails then breaks the connection, so that the client sees a
+body that is too short instead of a polite end.
+"""
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from gateway.errors import Code, S3Error
+from gateway.origin.base import BodyReader
+from gateway.s3.headers import render_http_date
+from gateway.s3.xml import render_error
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+_READ_SIZE = 64 << 10
+_SENDFILE_WINDOW = 1 << 20
+_SMALL_BODY = 64 << 10
+XML = "application/xml"
+
+
+@dataclass(frozen=True, slots=True)
+class BodySlice:
+    """`size` bytes of an open body, from `offset`; whoever writes the answer closes the reader."""
+
+    reader: BodyReader
+    offset: int
+    size: int
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a handler answers. `length` is Content-Length where it is not that of `body`: a HEAD's, or a slice's."""
+
+    status: int = 200
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes = b""
+    slice: BodySlice | None = None
+    length: int | None = None
+
+    @property
+    def content_length(self) -> int | None:
+        if self.status in (204, 304):
+            return None
+        if self.length is not None:
+            return self.length
+        return self.slice.size if self.slice is not None else len(self.body)
+
+
+def xml_answer(body: bytes, *headers: tuple[str, str], status: int = 200) -> Answer:
+    return Answer(status, [("Content-Type", XML), *headers], body)
+
+
+def error_answer(error: S3Error, resource: str, request_id: str, host_id: str) -> Answer:
+    """An S3 error document, with the headers that go with some codes."""
+    body = render_error(
+        error.code.name, error.message, resource, request_id, {k: str(v) for k, v in error.fields.items()}, host_id
+    )
+    answer = xml_answer(body, status=error.code.status)
+    if error.code is Code.InvalidRange and "ActualObjectSize" in error.fields:
+        answer.headers.append(("Content-Range", f"bytes */{error.fields['ActualObjectSize']}"))
+    if error.code.status == 503:
+        answer.headers.append(("Retry-After", "1"))
+    return answer
+
+
+class Connection(Protocol):
+    """What is needed of the server's protocol object to write an answer."""
+
+    transport: asyncio.Transport | None
+
+    async def _drain_helper(self) -> None: ...
+
+
+def render_head(answer: Answer, common: str, *, close: bool) -> bytes:
+    """The status line and headers; `common` are finished header lines that every answer has."""
+    status = answer.status
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n{common}"]
+    lines += [f"{name}: {value}\r\n" for name, value in answer.headers]
+    length = answer.content_length
+    if length is not None:
+        lines.append(f"Content-Length: {length}\r\n")
+    lines.append("Connection: close\r\n\r\n" if close else "\r\n")
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+class DateLine:
+    """The Date header, rendered once a second."""
+
+    __slots__ = ("_line", "_second")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._line = ""
+
+    def at(self, now_s: int) -> str:
+        if now_s != self._second:
+            self._line = f"Date: {render_http_date(now_s)}\r\n"
+            self._second = now_s
+        return self._line
+
+
+async def write_answer(connection: Connection, head: bytes, answer: Answer, *, is_head: bool, timeout_s: float) -> None:
+    """Write an answer; raises ConnectionError where the client is gone or too slow, and what reading a body raises."""
+    transport = connection.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("the client is gone")
+    if is_head or answer.slice is None:
+        transport.write(head if is_head or not answer.body else head + answer.body)
+        return
+    part = answer.slice
+    if part.size <= _SMALL_BODY:
+        data = await part.reader.read(part.offset, part.size)
+        if len(data) == part.size:
+            transport.writelines((head, data))
+            await _drain(connection, timeout_s)
+            return
+    transport.write(head)
+    await _write_slice(connection, transport, part, timeout_s)
+
+
+async def _drain(connection: Connection, timeout_s: float) -> None:
+    """Wait until the client has taken what was written, but not for ever."""
+    transport = connection.transport
+    if transport is None:
+        raise ConnectionResetError("the client is gone")
+    if transport.get_write_buffer_size() == 0:
+        return
+    try:
+        async with asyncio.timeout(timeout_s):
+            await connection._drain_helper()
+    except TimeoutError:
+        transport.abort()
+        raise ConnectionResetError("the client took nothing for too long") from None
+
+
+async def _write_slice(connection: Connection, transport: asyncio.Transport, part: BodySlice, timeout_s: float) -> None:
+    socket = None if transport.get_extra_info("sslcontext") else transport.get_extra_info("socket")
+    offset, end = part.offset, part.offset + part.size
+    while offset < end:
+        await _drain(connection, timeout_s)
+        if transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        sent = await _send_region(socket, transport, part.reader, offset, end) if socket is not None else 0
+        if not sent:
+            data = await part.reader.read(offset, min(_READ_SIZE, end - offset))
+            if transport.is_closing():
+                raise ConnectionResetError("the client is gone")
+            transport.write(data)
+            sent = len(data)
+        offset += sent
+
+
+async def _send_region(socket: Any, transport: asyncio.Transport, reader: BodyReader, offset: int, end: int) -> int:
+    """Let the kernel send what it has in memory, as far as the socket takes it; 0: not now."""
+    if transport.get_write_buffer_size():
+        return 0
+    region = await reader.region(offset, min(_SENDFILE_WINDOW, end - offset))
+    if region is None or not _in_page_cache(region.fd, region.offset + region.size - 1):
+        return 0
+    try:
+        return os.sendfile(socket.fileno(), region.fd, region.offset, region.size)
+    except BlockingIOError:
+        return 0
+    except OSError as error:
+        raise ConnectionResetError("the client is gone") from error
+
+
+def _in_page_cache(fd: int, offset: int) -> bool:
+    """Would reading here not wait for the disk? Asked at a window's end, since the kernel reads ahead."""
+    try:
+        return os.preadv(fd, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+    except OSError:
+        return False

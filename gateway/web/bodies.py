@@ -1,0 +1,186 @@
+"""A request's body on its way in: length, framing and claims from the headers, pieces from the connection."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import StreamReader
+from aiohttp.web import BaseRequest
+
+from gateway.errors import Code, S3Error
+from gateway.objects.bodies import Claims, IncomingBody
+from gateway.s3.aws_chunked import AwsChunkedDecoder
+from gateway.s3.checksums import (
+    Algorithm,
+    BodyHasher,
+    Checksum,
+    parse_checksum_algorithm,
+    parse_checksum_headers,
+    parse_trailer_checksum,
+    parse_trailer_value,
+    verify_checksum,
+    verify_content_md5,
+    verify_payload_sha256,
+)
+from gateway.s3.headers import parse_content_length, parse_content_md5, parse_integer
+from gateway.web.call import Call
+
+MAX_DOCUMENT = 8 << 20
+"""Bytes; the largest XML body that is read."""
+
+_MAX_LENGTH = 1 << 53
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def incoming_body(call: Call) -> IncomingBody:
+    """The body of a PutObject or UploadPart.
+
+    Raises S3Error: MissingContentLength, EntityTooLarge, InvalidDigest, InvalidRequest, IncompleteBody.
+    """
+    payload = call.verified.payload if call.verified else None
+    if payload is not None and payload.streaming:
+        return _framed_body(call)
+    size = parse_content_length(call.headers)
+    if size is None:
+        raise S3Error(Code.MissingContentLength)
+    _refuse_too_large(call, size)
+    checksum = parse_checksum_headers(call.headers)
+    claims = Claims(
+        sha256_hex=payload.sha256_hex if payload else None,
+        md5=parse_content_md5(call.headers),
+        algorithm=checksum.algorithm if checksum else _announced_algorithm(call),
+        checksum=lambda: checksum,
+    )
+    return IncomingBody(size, _pieces(call, size), claims)
+
+
+def _framed_body(call: Call) -> IncomingBody:
+    """An aws-chunked body: its size is the decoded one, its checksum may come in a trailer."""
+    verified = call.verified
+    text = call.headers.get("x-amz-decoded-content-length")
+    if verified is None or text is None:
+        raise S3Error(Code.MissingContentLength)
+    size = parse_integer(text, "x-amz-decoded-content-length", minimum=0, maximum=_MAX_LENGTH)
+    _refuse_too_large(call, size)
+    payload = verified.payload
+    in_trailer = parse_trailer_checksum(call.headers) if payload.has_trailer else None
+    in_header = parse_checksum_headers(call.headers)
+    if in_trailer is not None and in_header is not None:
+        raise S3Error(Code.InvalidRequest, "Expecting a single x-amz-checksum- header")
+    decoder = AwsChunkedDecoder(
+        size,
+        signatures=verified.chunks() if payload.signed_chunks else None,
+        trailer_names=frozenset({in_trailer.header}) if in_trailer else frozenset(),
+    )
+    claims = Claims(
+        md5=parse_content_md5(call.headers),
+        algorithm=in_trailer or (in_header.algorithm if in_header else None),
+        checksum=_trailer_claim(in_trailer, decoder) if in_trailer else lambda: in_header,
+    )
+    return IncomingBody(size, _decoded(call, decoder), claims)
+
+
+def _trailer_claim(algorithm: Algorithm, decoder: AwsChunkedDecoder) -> Callable[[], Checksum]:
+    return lambda: parse_trailer_value(algorithm, decoder.trailers)
+
+
+def _announced_algorithm(call: Call) -> Algorithm | None:
+    name = call.headers.get("x-amz-sdk-checksum-algorithm")
+    return parse_checksum_algorithm(name) if name else None
+
+
+def _refuse_too_large(call: Call, size: int) -> None:
+    limit = call.services.settings.limits.max_object_size
+    if size > limit:
+        raise S3Error(Code.EntityTooLarge, ProposedSize=size, MaxSizeAllowed=limit)
+
+
+async def _pieces(call: Call, size: int) -> AsyncIterator[bytes]:
+    """Exactly `size` bytes; raises S3Error: IncompleteBody."""
+    left = size
+    async for data in received(call):
+        left -= len(data)
+        if left < 0:
+            break
+        yield data
+    if left:
+        raise S3Error(Code.IncompleteBody, NumberBytesExpected=size, NumberBytesProvided=size - left)
+
+
+async def _decoded(call: Call, decoder: AwsChunkedDecoder) -> AsyncIterator[bytes | bytearray | memoryview]:
+    async for data in received(call):
+        for piece in decoder.feed(data):
+            yield piece
+    decoder.finish()
+
+
+async def received(call: Call) -> AsyncIterator[bytes]:
+    """The bytes of the body as they arrive; sends 100 Continue first where the client waits for it.
+
+    Raises S3Error: IncompleteBody (the client is gone), RequestTimeout (it sent nothing for too long).
+    """
+    content = call.request.content
+    gap_s = call.services.settings.limits.body_gap_timeout_s
+    send_continue(call.request)
+    while not content.at_eof():
+        data = await _next_piece(content, gap_s)
+        if data:
+            yield data
+
+
+async def _next_piece(content: StreamReader, gap_s: float) -> bytes:
+    try:
+        data = content.read_nowait()
+        if data:
+            return data
+        async with asyncio.timeout(gap_s):
+            return await content.readany()
+    except TimeoutError:
+        raise S3Error(Code.RequestTimeout) from None
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:  # whatever the server's parser makes of a lost or broken connection
+        raise S3Error(Code.IncompleteBody) from error
+
+
+def send_continue(request: BaseRequest) -> None:
+    """Tell a client that waits for it to send its body; once."""
+    if wants_continue(request) and request.transport is not None and not request.content.at_eof():
+        request.transport.write(_CONTINUE)
+        request["continued"] = True
+
+
+def wants_continue(request: BaseRequest) -> bool:
+    """Is the client waiting for 100 Continue?"""
+    return (
+        request.headers.get("Expect", "").lower() == "100-continue"
+        and request.version >= (1, 1)
+        and "continued" not in request
+    )
+
+
+async def read_document(call: Call, *, needs_digest: bool = False, of_object: bool = False) -> bytes:
+    """A small body, whole and verified; with `needs_digest` it must come with Content-MD5 or a checksum.
+
+    `of_object`: checksum headers speak of the object that the document is about, not of the document.
+
+    Raises S3Error: EntityTooLarge, BadDigest, InvalidDigest, XAmzContentSHA256Mismatch, InvalidRequest.
+    """
+    data = bytearray()
+    async for piece in received(call):
+        data += piece
+        if len(data) > MAX_DOCUMENT:
+            raise S3Error(Code.EntityTooLarge, MaxSizeAllowed=MAX_DOCUMENT)
+    sha256_hex = call.verified.payload.sha256_hex if call.verified else None
+    md5 = parse_content_md5(call.headers)
+    checksum = None if of_object else parse_checksum_headers(call.headers)
+    if needs_digest and md5 is None and checksum is None:
+        raise S3Error(Code.InvalidRequest, "Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
+    hasher = BodyHasher(md5 is not None, sha256_hex is not None, checksum.algorithm if checksum else None)
+    hasher.update(data)
+    if sha256_hex is not None:
+        verify_payload_sha256(sha256_hex, hasher.sha256_hex)
+    if md5 is not None:
+        verify_content_md5(md5, hasher.md5_digest)
+    if checksum is not None:
+        verify_checksum(checksum, hasher.checksum)
+    return bytes(data)

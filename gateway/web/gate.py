@@ -1,0 +1,194 @@
+"""The gate: from a request to a call that is authenticated, named by one row of the table, and allowed.
+
+Every handler is behind it. Two operations settle who asks in another place: a preflight has no signature, and a POST
+form carries its own inside the body.
+"""
+
+import itertools
+import secrets
+import time
+from collections.abc import Mapping
+
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.web import BaseRequest
+
+from gateway.errors import Code, S3Error
+from gateway.s3.address import parse_address, parse_query
+from gateway.s3.operations import PREFLIGHT, Support, find_operation, refuse_unsupported_headers
+from gateway.sigv4.credentials import parse_credentials
+from gateway.sigv4.hoisted import hoisted_headers
+from gateway.sigv4.model import WireRequest
+from gateway.sigv4.payload import refuse_streaming
+from gateway.store.buckets import Bucket
+from gateway.store.records import NULL_VERSION, ObjectRecord
+from gateway.web.call import Call, Services, require
+from gateway.web.identity import open_key, principal_of
+
+_STREAMED = frozenset({"PutObject", "UploadPart"})
+_READS_OBJECT = frozenset(
+    {
+        "GetObject",
+        "HeadObject",
+        "GetObjectAcl",
+        "GetObjectTagging",
+        "GetObjectAttributes",
+        "PutObjectTagging",
+        "DeleteObjectTagging",
+        "DeleteObject",
+    }
+)
+_SINGLE = ("host", "authorization", "content-length", "content-type", "x-amz-date", "x-amz-content-sha256")
+
+
+_RUN = secrets.token_hex(4).upper()
+_REQUESTS = itertools.count(1)
+
+
+def new_request_id() -> str:
+    """16 hex digits, unique while the process lives and telling nothing."""
+    return f"{_RUN}{next(_REQUESTS):08X}"
+
+
+def lower_headers(message: RawRequestMessage) -> dict[str, str]:
+    """Header values by lower-case name; lines of one name are joined by a comma, as signatures want it.
+
+    Raises S3Error: InvalidRequest where a header that counts once is there twice.
+    """
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in message.raw_headers:
+        name = raw_name.decode("utf-8", "surrogateescape").lower()
+        value = raw_value.decode("utf-8", "surrogateescape")
+        if name in headers:
+            if name in _SINGLE:
+                raise S3Error(Code.InvalidRequest, f"The header {name} must be there once.")
+            value = f"{headers[name]},{value}"
+        headers[name] = value
+    return headers
+
+
+def split_target(target: str, headers: Mapping[str, str]) -> tuple[str, str]:
+    """The raw path and query of a request target; an absolute one must name the host that the Host header names.
+
+    https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+    Raises S3Error: InvalidURI.
+    """
+    if not target.startswith("/"):
+        scheme, separator, rest = target.partition("://")
+        authority, slash, path = rest.partition("/")
+        if not separator or scheme.lower() not in ("http", "https") or authority != headers.get("host"):
+            raise S3Error(Code.InvalidURI)
+        target = slash + path or "/"
+    path, _, query = target.partition("?")
+    if "#" in path or "#" in query:
+        raise S3Error(Code.InvalidURI)
+    return path, query
+
+
+class Gate:
+    """Lets requests in."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._store = services.store
+        self._domains = services.settings.server.domains
+
+    def read(self, request: BaseRequest, request_id: str) -> Call:
+        """What a request's head says, before anything of it is believed.
+
+        Raises S3Error: InvalidRequest, InvalidURI, InvalidBucketName, KeyTooLongError, InvalidArgument.
+        """
+        message: RawRequestMessage = request._message
+        headers = lower_headers(message)
+        host = headers.get("host", "")
+        if not host and message.version >= (1, 1):
+            raise S3Error(Code.InvalidRequest, "The request has no Host header.")
+        if "transfer-encoding" in headers and (message.version < (1, 1) or "content-length" in headers):
+            raise S3Error(Code.InvalidRequest, "Transfer-Encoding does not fit this request.")
+        raw_path, raw_query = split_target(message.path, headers)
+        return Call(
+            services=self._services,
+            request=request,
+            request_id=request_id,
+            wire=WireRequest(message.method, raw_path, raw_query, headers),
+            operation=PREFLIGHT,
+            address=parse_address(raw_path, host, self._domains),
+            query=parse_query(raw_query) if raw_query else {},
+            headers=headers,
+            host=host,
+            now_s=int(time.time()),
+        )
+
+    async def admit(self, call: Call) -> None:
+        """Find out who asks for what, and whether they may; raises S3Error for what is not to be handled."""
+        if not self._store.is_fresh():
+            self._services.verifier.forget()
+            await self._store.refresh()
+        if call.address.bucket is not None:
+            call.found_bucket = self._store.buckets.find(call.address.bucket)
+        if call.wire.method == "OPTIONS":
+            return
+        await self._authenticate(call)
+        call.operation = find_operation(call.wire.method, call.address, call.query, call.headers)
+        if call.operation.name == "PostObject" and call.principal is None:
+            return  # its handler finds the signature in the form
+        await self._authorise(call)
+
+    async def _authenticate(self, call: Call) -> None:
+        wire = call.wire
+        credentials = parse_credentials(wire)
+        if credentials is None:
+            refuse_streaming(call.headers.get("x-amz-content-sha256", ""))
+            return
+        key = await open_key(self._services, credentials.access_key_id)
+        if key is None:
+            self._services.verifier.refuse_unknown(wire, credentials, now_s=call.now_s)
+        call.verified = self._services.verifier.verify(wire, credentials, key.secret, now_s=call.now_s)
+        call.principal = principal_of(self._services, key, call.now_s)
+        hoisted = hoisted_headers(wire, credentials)
+        if hoisted:
+            call.headers = {**call.headers, **hoisted}
+
+    async def _authorise(self, call: Call) -> None:
+        operation = call.operation
+        bucket = call.found_bucket
+        if operation.on != "service" and bucket is None and operation.name != "CreateBucket":
+            if call.principal is None:
+                raise S3Error(Code.AccessDenied)
+            raise S3Error(Code.NoSuchBucket, BucketName=call.address.bucket or "")
+        if operation.support is Support.NO:
+            require(call.principal, operation.action if bucket else "s3:CreateBucket", bucket)
+            raise S3Error(Code.NotImplemented, Operation=operation.name)
+        if operation.name in _READS_OBJECT and bucket is not None:
+            call.found_object = await self._find_object(bucket, call.key)
+        owner = call.found_object.uploader if call.found_object else None
+        if operation.name != "CreateBucket":
+            require(call.principal, operation.action, bucket, call.address.key, owner)
+        check_expected_owner(call, bucket)
+        check_version(call)
+        if call.verified is not None and call.verified.payload.streaming and operation.name not in _STREAMED:
+            raise S3Error(Code.InvalidRequest, f"{operation.name} does not take a streaming body.")
+        refuse_unsupported_headers(operation, call.headers)
+        if operation.support is Support.UNSET and operation.unset is not None:
+            raise S3Error(operation.unset, BucketName=call.address.bucket or "")
+
+    async def _find_object(self, bucket: Bucket, key: str) -> ObjectRecord | None:
+        return self._store.catalog.at_hand(bucket.bucket, key) or await self._store.catalog.find(bucket.bucket, key)
+
+
+def check_expected_owner(call: Call, bucket: Bucket | None) -> None:
+    """Compare x-amz-expected-bucket-owner with the bucket's owner; raises S3Error: AccessDenied."""
+    expected = call.headers.get("x-amz-expected-bucket-owner")
+    if expected is not None and bucket is not None and expected != bucket.project:
+        raise S3Error(Code.AccessDenied)
+
+
+def check_version(call: Call) -> None:
+    """Without versioning an object has one version, `null`; raises S3Error: InvalidArgument for any other."""
+    version_id = call.query.get("versionId")
+    if version_id is not None and version_id != NULL_VERSION and call.operation.on == "object":
+        raise S3Error(
+            Code.InvalidArgument,
+            "Invalid version id specified",
+            ArgumentName="versionId",
+            ArgumentValue=version_id[:256],
+        )

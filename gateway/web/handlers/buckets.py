@@ -1,0 +1,112 @@
+"""Buckets: making, removing, naming them, and what is asked of their configuration."""
+
+from gateway.errors import Code, S3Error
+from gateway.s3.address import validate_bucket_name
+from gateway.s3.headers import parse_integer
+from gateway.s3.results import BucketList, ListedBucket, Owner
+from gateway.s3.xml import (
+    parse_create_bucket,
+    render_acl,
+    render_list_buckets,
+    render_location,
+    render_request_payment,
+    render_unset,
+    render_versioning,
+)
+from gateway.store.buckets import Bucket
+from gateway.web.answers import Answer, xml_answer
+from gateway.web.bodies import read_document
+from gateway.web.call import Call
+from gateway.web.tokens import parse_token, render_token
+
+_MAX_BUCKETS = 10_000
+
+
+async def list_buckets(call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html"""
+    prefix = call.query.get("prefix", "")
+    limit = parse_integer(
+        call.query.get("max-buckets", str(_MAX_BUCKETS)), "max-buckets", minimum=1, maximum=_MAX_BUCKETS
+    )
+    after = parse_token(call.query.get("continuation-token"))
+    project = call.caller.project
+    visible = [
+        bucket
+        for bucket in call.store.buckets.of_project(project)
+        if bucket.bucket.startswith(prefix) and bucket.bucket > after
+    ]
+    page = visible[:limit]
+    result = BucketList(
+        Owner(project, project),
+        [ListedBucket(bucket.bucket, bucket.created_s) for bucket in page],
+        prefix or None,
+        render_token(page[-1].bucket) if len(page) < len(visible) else None,
+    )
+    return xml_answer(render_list_buckets(result))
+
+
+async def create_bucket(call: Call) -> Answer:
+    """A new category of the caller's project, with the project's defaults.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
+    """
+    name, caller = call.address.bucket or "", call.caller
+    validate_bucket_name(name)
+    found = call.found_bucket
+    if found is not None:
+        owned = found.project == caller.project
+        raise S3Error(Code.BucketAlreadyOwnedByYou if owned else Code.BucketAlreadyExists, BucketName=name)
+    parse_create_bucket(await read_document(call))
+    project = call.services.policies.project(caller.project)
+    if project is None:
+        raise S3Error(Code.AccessDenied)
+    call.require("s3:CreateBucket", None)
+    await call.store.buckets.create(Bucket(name, project.name, name, project.origin, name, "", "client", call.now_s))
+    return Answer(headers=[("Location", f"/{name}")])
+
+
+async def delete_bucket(call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucket.html"""
+    if call.bucket.source == "policy":
+        raise S3Error(Code.AccessDenied, "This bucket is a category of a policy file; it is removed there.")
+    await call.store.buckets.delete(call.bucket.bucket)
+    call.rooms.collector.notice_all()
+    return Answer(204)
+
+
+async def head_bucket(call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html"""
+    return Answer(headers=[("x-amz-bucket-region", region(call)), ("x-amz-access-point-alias", "false")], length=0)
+
+
+async def get_bucket_location(call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html"""
+    found = region(call)
+    return xml_answer(render_location(None if found == "us-east-1" else found))
+
+
+async def get_bucket_versioning(_call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html"""
+    return xml_answer(render_versioning())
+
+
+async def get_bucket_acl(call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketAcl.html"""
+    project = call.bucket.project
+    return xml_answer(render_acl(Owner(project, project)))
+
+
+async def get_request_payment(_call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketRequestPayment.html"""
+    return xml_answer(render_request_payment())
+
+
+async def get_unset(call: Call) -> Answer:
+    """A configuration that was never set, and whose absence is an empty document."""
+    return xml_answer(render_unset(call.operation.name))
+
+
+def region(call: Call) -> str:
+    """The region clients are told: the first that signatures may name, us-east-1 where any may."""
+    regions = call.services.settings.server.regions
+    return min(regions) if regions else "us-east-1"

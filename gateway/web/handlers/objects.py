@@ -1,0 +1,224 @@
+"""Single objects: PutObject, GetObject, HeadObject, DeleteObject, CopyObject, GetObjectAttributes, GetObjectAcl."""
+
+from gateway.errors import Code, S3Error
+from gateway.objects.copy import CopyRequest
+from gateway.objects.copy import copy_object as copy_bytes
+from gateway.objects.delete import delete_object as remove
+from gateway.objects.get import Found, Wanted, find_bytes, open_object
+from gateway.objects.put import Attributes
+from gateway.objects.put import put_object as store
+from gateway.s3.address import parse_copy_source
+from gateway.s3.checksums import parse_checksum_algorithm
+from gateway.s3.conditions import parse_conditions, parse_write_condition
+from gateway.s3.headers import (
+    Directive,
+    parse_directive,
+    parse_integer,
+    parse_object_attributes,
+    parse_object_headers,
+    parse_response_overrides,
+    parse_tagging_header,
+)
+from gateway.s3.ranges import parse_range
+from gateway.s3.results import CopyResult, ListedPart, ObjectAttributes, ObjectParts, Owner
+from gateway.s3.xml import render_acl, render_copy_object, render_object_attributes
+from gateway.store.records import NULL_VERSION, ObjectRecord
+from gateway.web.answers import Answer, BodySlice, xml_answer
+from gateway.web.bodies import incoming_body
+from gateway.web.call import Call
+from gateway.web.object_headers import checksum_headers, not_modified_headers, read_headers
+
+MAX_COPY_SIZE = 5 << 30
+_MAX_PARTS = 10_000
+
+
+async def put_object(call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html"""
+    record = await store(
+        call.rooms, call.target, incoming_body(call), attributes_of(call), parse_write_condition(call.headers)
+    )
+    headers = [("ETag", record.etag)]
+    if record.checksum is not None:
+        headers += checksum_headers(record.checksum)
+    return Answer(headers=headers)
+
+
+async def get_object(call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html"""
+    wanted, overrides = _wanted(call), parse_response_overrides(call.query)
+    found, reader = await open_object(call.rooms, call.object, wanted)
+    answer = _read_answer(call, found, overrides)
+    if reader is not None:
+        answer.slice = BodySlice(reader, found.offset, found.size)
+    return answer
+
+
+async def head_object(call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html"""
+    wanted, overrides = _wanted(call), parse_response_overrides(call.query)
+    found = await find_bytes(call.rooms, call.object, wanted)
+    answer = _read_answer(call, found, overrides)
+    answer.length = found.size
+    return answer
+
+
+async def delete_object(call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html"""
+    await remove(call.rooms, call.bucket.bucket, call.key, parse_write_condition(call.headers))
+    return Answer(204, [("x-amz-version-id", NULL_VERSION)] if "versionId" in call.query else [])
+
+
+async def copy_object(call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html"""
+    source = await find_copy_source(call)
+    if source.size > MAX_COPY_SIZE:
+        raise S3Error(
+            Code.InvalidRequest,
+            f"The specified copy source is larger than the maximum allowable size for a copy source: {MAX_COPY_SIZE}",
+        )
+    metadata = parse_directive(call.headers.get("x-amz-metadata-directive"), "x-amz-metadata-directive")
+    tagging = parse_directive(call.headers.get("x-amz-tagging-directive"), "x-amz-tagging-directive")
+    own = attributes_of(call)
+    _refuse_copy_onto_itself(call, source, metadata, tagging)
+
+    def attributes(current: ObjectRecord) -> Attributes:
+        replaced = metadata is Directive.REPLACE
+        return Attributes(
+            own.headers if replaced else current.headers,
+            own.metadata if replaced else current.metadata,
+            own.tags if tagging is Directive.REPLACE else current.tags,
+        )
+
+    algorithm = call.headers.get("x-amz-checksum-algorithm")
+    request = CopyRequest(
+        call.target,
+        attributes,
+        parse_checksum_algorithm(algorithm) if algorithm else None,
+        parse_conditions(call.headers, "x-amz-copy-source-"),
+        parse_write_condition(call.headers),
+    )
+    record = await copy_bytes(call.rooms, source, request)
+    return xml_answer(render_copy_object(_copy_result(record)))
+
+
+async def get_object_attributes(call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html"""
+    asked = parse_object_attributes(call.headers.get("x-amz-object-attributes"))
+    record = call.object
+    checksum = record.checksum if "Checksum" in asked else None
+    result = ObjectAttributes(
+        etag=record.etag if "ETag" in asked else None,
+        checksums={checksum.algorithm: checksum.value} if checksum else None,
+        checksum_type=checksum.type if checksum else None,
+        parts=await _object_parts(call, record) if "ObjectParts" in asked and record.part_count else None,
+        storage_class="STANDARD" if "StorageClass" in asked else None,
+        object_size=record.size if "ObjectSize" in asked else None,
+    )
+    found = Found(record)
+    modified = [header for header in read_headers(found, {}, checksum_mode=False) if header[0] == "Last-Modified"]
+    return xml_answer(render_object_attributes(result), *modified)
+
+
+async def get_object_acl(call: Call) -> Answer:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAcl.html"""
+    owner = call.object.uploader
+    return xml_answer(render_acl(Owner(owner, owner)))
+
+
+def attributes_of(call: Call) -> Attributes:
+    """What the request's headers say is kept with the object."""
+    headers, metadata = parse_object_headers(call.headers)
+    tagging = call.headers.get("x-amz-tagging")
+    return Attributes(headers, metadata, parse_tagging_header(tagging) if tagging else {})
+
+
+async def find_copy_source(call: Call) -> ObjectRecord:
+    """The object that x-amz-copy-source names, if the caller may read it.
+
+    Raises S3Error: InvalidArgument, NoSuchBucket, AccessDenied (also where it does not exist and may not be read),
+    NoSuchKey.
+    """
+    bucket_name, key, version_id = parse_copy_source(call.headers.get("x-amz-copy-source", ""))
+    if version_id is not None and version_id != NULL_VERSION:
+        raise S3Error(
+            Code.InvalidArgument, "Invalid version id specified", ArgumentName="versionId", ArgumentValue=version_id
+        )
+    bucket = call.store.buckets.get(bucket_name)
+    expected = call.headers.get("x-amz-source-expected-bucket-owner")
+    if expected is not None and expected != bucket.project:
+        raise S3Error(Code.AccessDenied)
+    found = await call.store.catalog.find(bucket_name, key)
+    call.require("s3:GetObject", bucket, key, found.uploader if found else None)
+    if found is None:
+        raise S3Error(Code.NoSuchKey, Key=key)
+    return found
+
+
+def _refuse_copy_onto_itself(call: Call, source: ObjectRecord, metadata: Directive, tagging: Directive) -> None:
+    same = (source.bucket, source.key) == (call.bucket.bucket, call.key)
+    if same and Directive.REPLACE not in (metadata, tagging) and "x-amz-checksum-algorithm" not in call.headers:
+        raise S3Error(
+            Code.InvalidRequest,
+            "This copy request is illegal because it is trying to copy an object to itself without changing the "
+            "object's metadata, storage class, website redirect location or encryption attributes.",
+        )
+
+
+def _wanted(call: Call) -> Wanted:
+    headers = call.headers
+    part_number = call.query.get("partNumber")
+    header = headers.get("range")
+    if part_number is not None and header is not None:
+        raise S3Error(Code.InvalidRequest, "Cannot specify both Range header and partNumber query parameter")
+    number = None
+    if part_number is not None:
+        number = parse_integer(part_number, "partNumber", minimum=1, maximum=_MAX_PARTS)
+    return Wanted(parse_conditions(headers), parse_range(header), headers.get("if-range"), number)
+
+
+def _read_answer(call: Call, found: Found, overrides: dict[str, str]) -> Answer:
+    if found.not_modified:
+        return Answer(304, not_modified_headers(found.record))
+    checksum_mode = call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
+    headers = read_headers(found, overrides, checksum_mode=checksum_mode)
+    if "versionId" in call.query:
+        headers.append(("x-amz-version-id", NULL_VERSION))
+    return Answer(206 if found.partial else 200, headers)
+
+
+async def _object_parts(call: Call, record: ObjectRecord) -> ObjectParts:
+    parts = await call.store.catalog.parts(record)
+    text = call.headers.get("x-amz-part-number-marker", "0")
+    marker = parse_integer(text, "x-amz-part-number-marker", minimum=0, maximum=_MAX_PARTS)
+    limit = min(
+        parse_integer(call.headers.get("x-amz-max-parts", "1000"), "x-amz-max-parts", minimum=0, maximum=2**31 - 1),
+        1000,
+    )
+    following = [part for part in parts if part.part_number > marker]
+    page = following[:limit]
+    algorithm = record.checksum.algorithm if record.checksum else None
+    return ObjectParts(
+        total=len(parts),
+        part_number_marker=marker,
+        next_part_number_marker=page[-1].part_number if page else marker,
+        max_parts=limit,
+        truncated=len(following) > len(page),
+        parts=[
+            ListedPart(
+                part.part_number,
+                part.size,
+                checksums={algorithm: part.checksum_value} if algorithm and part.checksum_value else {},
+            )
+            for part in page
+        ],
+    )
+
+
+def _copy_result(record: ObjectRecord) -> CopyResult:
+    checksum = record.checksum
+    return CopyResult(
+        record.etag,
+        record.modified_s,
+        {checksum.algorithm: checksum.value} if checksum else {},
+        checksum.type if checksum else None,
+    )

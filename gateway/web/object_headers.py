@@ -1,0 +1,70 @@
+"""The headers of answers about one object."""
+
+from collections.abc import Mapping
+
+from gateway.objects.get import Found
+from gateway.s3.checksums import Algorithm
+from gateway.s3.headers import content_disposition_for, render_http_date
+from gateway.store.records import ObjectRecord, StoredChecksum, UploadPart
+
+_NAMES = {
+    "content-type": "Content-Type",
+    "cache-control": "Cache-Control",
+    "content-disposition": "Content-Disposition",
+    "content-encoding": "Content-Encoding",
+    "content-language": "Content-Language",
+    "expires": "Expires",
+}
+_DEFAULT_TYPE = "binary/octet-stream"
+# Media is shown, never run: whatever an uploader called it (https://www.w3.org/TR/CSP3/#directive-sandbox).
+_SAFETY = [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox; default-src 'none'")]
+
+
+def read_headers(found: Found, overrides: Mapping[str, str], *, checksum_mode: bool) -> list[tuple[str, str]]:
+    """GetObject's and HeadObject's headers. A checksum is of the whole object, so a range is answered without."""
+    record = found.record
+    headers = validators(record)
+    headers.append(("Accept-Ranges", "bytes"))
+    headers += _content_headers(record, overrides)
+    headers += [(f"x-amz-meta-{name}", value) for name, value in record.metadata.items()]
+    if record.tags:
+        headers.append(("x-amz-tagging-count", str(len(record.tags))))
+    if found.part_count is not None:
+        headers.append(("x-amz-mp-parts-count", str(found.part_count)))
+    if found.range is not None:
+        headers.append(("Content-Range", f"bytes {found.range.first}-{found.range.last}/{record.size}"))
+    elif checksum_mode and record.checksum is not None and not found.partial:
+        headers += checksum_headers(record.checksum)
+    return headers
+
+
+def validators(record: ObjectRecord) -> list[tuple[str, str]]:
+    """What a client compares with what it has."""
+    return [("ETag", record.etag), ("Last-Modified", render_http_date(record.modified_s))]
+
+
+def not_modified_headers(record: ObjectRecord) -> list[tuple[str, str]]:
+    """https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5"""
+    kept = [(_NAMES[name], record.headers[name]) for name in ("cache-control", "expires") if name in record.headers]
+    return validators(record) + kept
+
+
+def checksum_headers(checksum: StoredChecksum) -> list[tuple[str, str]]:
+    return [(Algorithm[checksum.algorithm].header, checksum.value), ("x-amz-checksum-type", checksum.type)]
+
+
+def part_headers(part: UploadPart) -> list[tuple[str, str]]:
+    """UploadPart's headers."""
+    headers = [("ETag", part.etag)]
+    if part.checksum_algorithm is not None and part.checksum_value is not None:
+        headers.append((Algorithm[part.checksum_algorithm].header, part.checksum_value))
+    return headers
+
+
+def _content_headers(record: ObjectRecord, overrides: Mapping[str, str]) -> list[tuple[str, str]]:
+    values = {**record.headers, **overrides} if overrides else dict(record.headers)
+    content_type = values.setdefault("content-type", _DEFAULT_TYPE)
+    disposition = content_disposition_for(content_type, values.get("content-disposition"))
+    if disposition is not None:
+        values["content-disposition"] = disposition
+    return [(_NAMES[name], value) for name, value in values.items() if name in _NAMES] + _SAFETY
