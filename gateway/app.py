@@ -11,7 +11,6 @@ import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from gateway.store.buckets import Bucket
 from gateway.store.database import Database, StoreError
 from gateway.store.key_ring import KeyRing, KeyRingError
 from gateway.store.store import Store
+from gateway.threads import Threads
 from gateway.web.call import Services
 from gateway.web.logs import configure_logging
 from gateway.web.probes import probes
@@ -41,6 +41,7 @@ from gateway.web.server import S3Server
 _log = logging.getLogger("anbar")
 _BACKLOG = 1024
 _HASHING_THREADS = 2
+_TLS_GOODBYE_S = 1.0
 
 
 class StartError(Exception):
@@ -76,8 +77,15 @@ async def _listen_until(stop: asyncio.Event, settings: Settings, services: Servi
     loop = asyncio.get_running_loop()
     server = S3Server(services, loop)
     listen = settings.server.listen
+    tls = _tls(settings)
     public = await loop.create_server(
-        server, listen.host, listen.port, ssl=_tls(settings), backlog=_BACKLOG, reuse_address=True
+        server,
+        listen.host,
+        listen.port,
+        ssl=tls,
+        ssl_shutdown_timeout=_TLS_GOODBYE_S if tls else None,
+        backlog=_BACKLOG,
+        reuse_address=True,
     )
     admin = await _start_probes(settings, services.store)
     port = public.sockets[0].getsockname()[1]
@@ -100,7 +108,7 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
     database = await Database.open(settings.store.path, check=True)
     background = Background()
     origins: dict[str, Origin] = {}
-    hashing = ThreadPoolExecutor(_HASHING_THREADS, thread_name_prefix="hash")
+    hashing = Threads(_HASHING_THREADS, "hash")
     try:
         for name, origin in settings.origins.items():
             origins[name] = DirectoryOrigin(origin.path, durable=origin.durable)
@@ -126,7 +134,7 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
         for opened in origins.values():
             await opened.close()
         await database.close()
-        hashing.shutdown()
+        await hashing.close()
 
 
 def policy_buckets(policies: PolicySet, now_s: int) -> list[Bucket]:

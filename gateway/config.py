@@ -95,14 +95,12 @@ def _resolve(value: object, info: ValidationInfo) -> object:
 def _parse_networks(value: object) -> object:
     if not isinstance(value, list):
         return value
+    if not all(isinstance(item, str) for item in value):
+        raise mistake('a proxy is a text such as "10.0.0.1" or "10.0.0.0/8"')
     try:
-        return tuple(ip_network(text) for text in value if isinstance(text, str) or _not_a_text())
+        return tuple(map(ip_network, value))
     except ValueError as error:
         raise mistake(f'a proxy is an address or a network such as "10.0.0.0/8": {error}') from error
-
-
-def _not_a_text() -> bool:
-    raise ValueError("not a text")
 
 
 def _from_list(value: object) -> object:
@@ -391,6 +389,7 @@ _WORDS: Mapping[str, str] = {
     "frozen_set_type": "must be a list of texts",
     "model_type": "must be a table",
     "dict_type": "must be a table",
+    "too_short": "must not be empty",
 }
 
 

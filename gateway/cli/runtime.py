@@ -17,6 +17,8 @@ def runtime_mistakes() -> list[str]:
     found = []
     if sys.flags.optimize:
         found.append("Python runs with -O (or PYTHONOPTIMIZE), which removes checks that libraries rely on")
+    if not sys.flags.hash_randomization:
+        found.append("PYTHONHASHSEED=0 is set: without random hashes a client can slow the process down at will")
     if os.environ.get("AIOHTTP_NO_EXTENSIONS"):
         found.append("AIOHTTP_NO_EXTENSIONS is set: the pure Python HTTP parser is not served with")
     for name in _AIOHTTP_EXTENSIONS:

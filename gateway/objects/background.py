@@ -16,19 +16,23 @@ class Background:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Run `work` on its own."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        """Run `work` on its own; whatever it raises is logged."""
+        task = self._keep(work, name)
+        task.add_done_callback(_log_failure)
         return task
 
     def launch(self, work: Coroutine[Any, Any, object], name: str) -> None:
-        """Run `work` on its own; nobody waits for it."""
+        """The same, where nobody waits for it."""
         self.start(work, name)  # type: ignore[unused-awaitable]
 
     async def finish(self, work: Coroutine[Any, Any, T], name: str) -> T:
         """Run `work` and wait for it; the waiter's cancellation does not reach it."""
-        return await asyncio.shield(self.start(work, name))
+        task = self._keep(work, name)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_log_failure)  # nobody else will see it
+            raise
 
     async def close(self, timeout_s: float) -> None:
         """Wait for all tasks; those that do not end in time are cancelled."""
@@ -38,7 +42,13 @@ class Background:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("background task %s failed", task.get_name(), exc_info=error)
+    def _keep(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _log_failure(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("background task %s failed", task.get_name(), exc_info=error)

@@ -99,7 +99,7 @@ async def _take_small(
     if len(data) <= _HASH_INLINE:
         hasher.update(data)
     else:
-        await asyncio.get_running_loop().run_in_executor(rooms.hashing, hasher.update, data)
+        await rooms.hashing.run(hasher.update, data)
     digests = _verified(body.claims, hasher, len(data))
     await origin.store(location, data, meta(digests))
     return digests
@@ -149,16 +149,12 @@ async def _write_blocks(
     finally:
         if busy is not None and not busy.done():
             await asyncio.wait([busy])
-    await asyncio.get_running_loop().run_in_executor(rooms.hashing, hasher.update, block)
+    await rooms.hashing.run(hasher.update, block)
     return block, size
 
 
 async def _hash_and_write(rooms: Rooms, writer: BodyWriter, hasher: BodyHasher, block: bytearray) -> None:
-    hashing = asyncio.get_running_loop().run_in_executor(rooms.hashing, hasher.update, block)
-    try:
-        await writer.write(block)
-    finally:
-        await hashing
+    await asyncio.gather(rooms.hashing.run(hasher.update, block), writer.write(block))
 
 
 def _verified(claims: Claims, hasher: BodyHasher, size: int) -> Digests:

@@ -3,7 +3,6 @@
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
@@ -100,7 +99,7 @@ async def _checksum(rooms: Rooms, source: ObjectRecord, algorithm: Algorithm | N
     reader = await rooms.origin(source.origin).open(source.location)
     try:
         async for piece in read_all(reader, 0, source.size):
-            await asyncio.get_running_loop().run_in_executor(rooms.hashing, hasher.update, piece)
+            await rooms.hashing.run(hasher.update, piece)
     finally:
         reader.close()
     found = hasher.checksum

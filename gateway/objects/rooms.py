@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from gateway.config import Limits
@@ -11,6 +10,7 @@ from gateway.objects.collector import Collector
 from gateway.objects.locks import KeyedLocks
 from gateway.origin.base import Origin
 from gateway.store.store import Store
+from gateway.threads import Threads
 
 
 def new_id() -> str:
@@ -46,7 +46,7 @@ class Rooms:
     collector: Collector
     budget: MemoryBudget
     now_s: Callable[[], int]
-    hashing: ThreadPoolExecutor
+    hashing: Threads
     new_id: Callable[[], str] = new_id
     completing: KeyedLocks = field(default_factory=KeyedLocks)
 

@@ -7,27 +7,23 @@ few hundred bytes, whatever the size of the object.
 Everything that may wait for the disk runs in a few threads; bytes that the page cache has are read in the loop.
 """
 
-import asyncio
 import json
 import os
 import resource
 import shutil
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, FileRegion
 from gateway.origin.errors import BodyNotFound, OriginError, origin_errors
 from gateway.origin.open_files import OpenFile, OpenFiles, open_file
 from gateway.origin.paths import object_path
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from gateway.threads import Threads
 
 _THREADS = 4
 _MOST_OPEN_FILES = 512
@@ -59,7 +55,8 @@ class DirectoryOrigin:
     def __init__(self, root: Path, *, durable: bool = True) -> None:
         self._root = str(root)
         self._durable = durable
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="origin")
+        self._threads = Threads(_THREADS, "origin")
+        self._run = self._threads.run
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._files = OpenFiles(min(_MOST_OPEN_FILES, max(soft // 8, 8)))
         self._assembled: OrderedDict[str, _Assembled] = OrderedDict()
@@ -138,7 +135,7 @@ class DirectoryOrigin:
 
     async def close(self) -> None:
         self._files.close()
-        await asyncio.to_thread(self._threads.shutdown)
+        await self._threads.close()
 
     # For the readers and writers of this module.
 
@@ -158,7 +155,7 @@ class DirectoryOrigin:
         assembled.readers -= 1
         if assembled.leaving and not assembled.readers:
             self._files.forget_below(assembled.folder)
-            self._threads.submit(shutil.rmtree, assembled.folder, ignore_errors=True)
+            self._threads.launch(shutil.rmtree, assembled.folder, True)
 
     async def read(self, file: OpenFile, offset: int, size: int) -> bytes:
         """Read without waiting what the page cache has, or else in a thread."""
@@ -190,9 +187,6 @@ class DirectoryOrigin:
 
     # What runs in the threads.
 
-    async def _run(self, work: Callable[P, T], *args: P.args, **_: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
-
     def _path(self, location: str) -> str:
         return f"{self._root}/{location}"
 
@@ -206,14 +200,18 @@ class DirectoryOrigin:
         raise FileNotFoundError(path)
 
     def _make_folders(self, folder: str) -> None:
-        try:
-            os.mkdir(folder, 0o700)
-        except FileExistsError:
-            return
-        except FileNotFoundError:
-            self._make_folders(os.path.dirname(folder))
-            return  # the caller tries again
-        self._sync_folder(os.path.dirname(folder))
+        """Make a directory and those above it; where somebody removes one meanwhile, the caller tries again."""
+        missing = [folder]
+        while not os.path.isdir(parent := os.path.dirname(missing[-1])):
+            missing.append(parent)
+        for path in reversed(missing):
+            try:
+                os.mkdir(path, 0o700)
+            except FileExistsError:
+                continue
+            except FileNotFoundError:
+                return
+            self._sync_folder(os.path.dirname(path))
 
     def _sync_folder(self, folder: str) -> None:
         if not self._durable:

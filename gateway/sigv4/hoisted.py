@@ -31,6 +31,11 @@ _OF_THE_SIGNATURE: Final = frozenset(
 _CHECKSUMS: Final = ("x-amz-checksum-", "x-amz-sdk-checksum-algorithm")
 _NOT_CHECKSUMS: Final = frozenset({"x-amz-checksum-mode", "x-amz-checksum-algorithm", "x-amz-checksum-type"})
 _SIGV2_CONTENT: Final = frozenset({"content-type", "content-md5"})
+# In a SigV4 query these are the signature's in this spelling; they are passed over quickly, as every presigned GET has
+# them. (In a SigV2 query they would be headers like others.)
+_SIGV4_PARAMETERS: Final = frozenset(
+    f"X-Amz-{name}" for name in ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature")
+)
 _NAME = re.compile(r"[a-z0-9!#$&'*+.^_|~-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -72,6 +77,8 @@ def parse_hoisted(raw_query: str, *, sigv2: bool) -> dict[str, str]:
     found: dict[str, str] = {}
     for pair in raw_query.split("&"):
         raw_name, _, raw_value = pair.partition("=")
+        if raw_name in _SIGV4_PARAMETERS and not sigv2:
+            continue
         name = decode_parameter(raw_name).lower()
         if not name.startswith("x-amz-") and not (sigv2 and name in _SIGV2_CONTENT):
             continue

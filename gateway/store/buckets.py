@@ -1,7 +1,7 @@
 """Buckets: what clients see of a category, and where its bodies go. All of them are kept in memory."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from gateway.errors import Code, S3Error
 from gateway.store.database import Connection, Database
@@ -29,11 +29,16 @@ class Buckets:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: dict[str, Bucket] = {}
+        self._changes = 0
 
     async def load(self) -> None:
-        """Read them all again."""
-        rows = await self._database.read(lambda c: c.execute(f"SELECT {_COLUMNS} FROM buckets").fetchall())
-        self._known = {row[0]: Bucket(*row) for row in rows}
+        """Read them all again; what this process commits meanwhile is not lost."""
+        while True:
+            changes = self._changes
+            rows = await self._database.read(lambda c: c.execute(f"SELECT {_COLUMNS} FROM buckets").fetchall())
+            if changes == self._changes:
+                self._known = {row[0]: Bucket(*row) for row in rows}
+                return
 
     def get(self, bucket: str) -> Bucket:
         """Raises S3Error: NoSuchBucket."""
@@ -51,22 +56,30 @@ class Buckets:
 
     async def create(self, bucket: Bucket) -> None:
         """Raises S3Error: BucketAlreadyExists, BucketAlreadyOwnedByYou."""
-        await self._database.write(lambda connection: _create(connection, bucket))
-        self._known[bucket.bucket] = bucket
+        await self._database.write(
+            lambda connection: _create(connection, bucket), lambda _: self._set(bucket.bucket, bucket)
+        )
 
     async def delete(self, bucket: str) -> None:
         """Remove an empty bucket, its unfinished uploads with it; raises S3Error: BucketNotEmpty, NoSuchBucket."""
-        await self._database.write(lambda connection: _delete(connection, bucket))
-        self._known.pop(bucket, None)
+        await self._database.write(lambda connection: _delete(connection, bucket), lambda _: self._set(bucket, None))
 
     async def apply_policy(self, wanted: Iterable[Bucket]) -> None:
         """Make the buckets that policy files name; those that are there keep their objects and their day of birth.
 
-        Raises S3Error: BucketAlreadyExists where a name belongs to another project or category.
+        Raises S3Error: BucketAlreadyExists where a name belongs to another project or category, or a category has
+        another bucket.
         """
         buckets = list(wanted)
         await self._database.write(lambda connection: _apply_policy(connection, buckets))
         await self.load()
+
+    def _set(self, name: str, bucket: Bucket | None) -> None:
+        self._changes += 1
+        if bucket is None:
+            self._known.pop(name, None)
+        else:
+            self._known[name] = bucket
 
 
 def find_bucket(connection: Connection, bucket: str) -> Bucket:
@@ -78,7 +91,28 @@ def find_bucket(connection: Connection, bucket: str) -> Bucket:
 
 
 def _insert(connection: Connection, bucket: Bucket) -> None:
-    connection.execute(f"INSERT INTO buckets ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(bucket))
+    taken = connection.execute(
+        "SELECT bucket FROM buckets WHERE project = ? AND category = ?", (bucket.project, bucket.category)
+    ).fetchone()
+    if taken is not None:
+        raise S3Error(
+            Code.BucketAlreadyExists,
+            f"The category {bucket.category} of project {bucket.project} has the bucket {taken[0]}, "
+            f"it cannot have {bucket.bucket} as well.",
+        )
+    connection.execute(
+        f"INSERT INTO buckets ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            bucket.bucket,
+            bucket.project,
+            bucket.category,
+            bucket.origin,
+            bucket.origin_bucket,
+            bucket.origin_prefix,
+            bucket.source,
+            bucket.created_s,
+        ),
+    )
 
 
 def _create(connection: Connection, bucket: Bucket) -> None:
@@ -108,7 +142,11 @@ def _apply_policy(connection: Connection, wanted: list[Bucket]) -> None:
         if row is None:
             _insert(connection, bucket)
         elif (row[0], row[1]) != (bucket.project, bucket.category):
-            raise S3Error(Code.BucketAlreadyExists, f"bucket {bucket.bucket} belongs to {row[0]}/{row[1]}")
+            raise S3Error(
+                Code.BucketAlreadyExists,
+                f"The bucket {bucket.bucket} is that of category {row[1]} in project {row[0]}, "
+                f"it cannot be that of {bucket.category} in {bucket.project}.",
+            )
         else:
             connection.execute(
                 "UPDATE buckets SET origin = ?, origin_bucket = ?, origin_prefix = ?, source = 'policy' "

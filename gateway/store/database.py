@@ -4,22 +4,24 @@ Whatever writes are queued when the writer is free are committed together, each 
 `synchronous=FULL` a commit costs one fsync however many it holds, and a timed window would only add latency.
 Write transactions and checkpoints of all processes go through one lock file, auto-checkpoint is off: SQLite before
 3.51.3 can corrupt a WAL file when two processes write or checkpoint at once (https://sqlite.org/wal.html#walresetbug).
+No other code of the process may open the store's files: closing them would drop SQLite's locks.
 The standard library's module is used directly, in our own threads: a statement is a call, not a hop between threads.
 """
 
 import asyncio
 import logging
+import os
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.errors import Code, S3Error
 from gateway.store.changes import ChangeCounter, LockTimeout
-from gateway.store.migrate import migrate
+from gateway.store.migrate import migrate, require_ours
+from gateway.threads import Threads
 
 _log = logging.getLogger("anbar.store")
 T = TypeVar("T")
@@ -29,6 +31,7 @@ _LOCK_TIMEOUT_S = 10.0
 _BUSY_TIMEOUT_MS = 10_000
 _LARGEST_BATCH = 512
 _CHECKPOINT_BYTES = 8 << 20
+_CHECKPOINT_WAIT_MS = 50
 _READERS = 2
 
 
@@ -73,9 +76,11 @@ class Database:
         self._changes = ChangeCounter(path.with_name(path.name + "-lock"))
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._local = threading.local()
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
+        self._readers = Threads(_READERS, "store-read")
         self._reader_connections: list[Connection] = []
         self._writer = threading.Thread(target=self._write_loop, name="store-write", daemon=True)
+        self._log = f"{path}-wal"
+        self._checkpoint_at = _CHECKPOINT_BYTES
         self._closed = False
 
     @classmethod
@@ -85,15 +90,14 @@ class Database:
         Raises StoreError: not a store, damaged, or made by a newer version of the program.
         """
         loop = asyncio.get_running_loop()
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             database = cls(path, loop)
         except OSError as error:
-            raise StoreError(f"{path}: {error.strerror}") from error
+            raise StoreError(f"{path}: {error}") from error
         try:
             await loop.run_in_executor(None, database._prepare, check)
         except BaseException:
-            database._readers.shutdown(wait=False)
             database._changes.close()
             raise
         database._writer.start()
@@ -106,7 +110,7 @@ class Database:
         self._closed = True
         self._jobs.put(None)
         await self._loop.run_in_executor(None, self._writer.join)
-        self._readers.shutdown(wait=True)
+        await self._readers.close()
         for connection in self._reader_connections:
             connection.close()
         self._changes.close()
@@ -128,24 +132,28 @@ class Database:
         """Run `work` with a reading connection; raises S3Error: SlowDown where the store cannot be read."""
         if self._closed:
             raise S3Error(Code.ServiceUnavailable)
-        return await self._loop.run_in_executor(self._readers, self._read, work)
+        return await self._readers.run(self._read, work)
 
     def changed_elsewhere(self) -> bool:
         """Has another process changed the store since this last said so? Costs well under a microsecond."""
         return self._changes.changed_elsewhere()
 
     def _prepare(self, check: bool) -> None:
+        """Make the file if there is none, look at it before anything in it is changed, bring it up to date."""
         try:
             self._changes.lock(_LOCK_TIMEOUT_S)
         except LockTimeout as error:
             raise StoreError(f"{self.path}: {error}") from error
         try:
-            connection = _connect(self.path)
+            _make_private(self.path)
+            connection = sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_TIMEOUT_MS / 1000)
             try:
+                require_ours(connection)
+                _configure(connection)
                 migrate(connection, check=check)
             finally:
                 connection.close()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self.path}: {error}") from error
         finally:
             self._changes.unlock()
@@ -171,7 +179,7 @@ class Database:
                 self._run(connection, batch)
                 self._loop.call_soon_threadsafe(_settle, batch)
                 self._checkpoint_when_due(connection)
-        self._checkpoint(connection, "TRUNCATE")
+        self._checkpoint(connection)
         connection.close()
 
     def _next_batch(self) -> tuple[list[_Job], bool]:
@@ -197,14 +205,16 @@ class Database:
             return
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for job in batch:
-                _run_job(connection, job, alone=len(batch) == 1)
-            if connection.in_transaction:
-                self._changes.begin()
-                try:
-                    connection.execute("COMMIT")
-                finally:
-                    self._changes.end()
+            if not _run_together(connection, batch):
+                connection.execute("ROLLBACK")
+                connection.execute("BEGIN IMMEDIATE")
+                for job in batch:
+                    _run_apart(connection, job)
+            self._changes.begin()
+            try:
+                connection.execute("COMMIT")
+            finally:
+                self._changes.end()
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -213,54 +223,92 @@ class Database:
             self._changes.unlock()
 
     def _checkpoint_when_due(self, connection: Connection) -> None:
-        wal = self.path.with_name(self.path.name + "-wal")
-        try:
-            if wal.stat().st_size >= _CHECKPOINT_BYTES:
-                self._checkpoint(connection, "RESTART" if wal.stat().st_size >= 8 * _CHECKPOINT_BYTES else "PASSIVE")
-        except OSError:
-            pass  # the file is made anew by the next commit
+        """Move the log into the file once it has grown; where readers keep it from being emptied, once it has again."""
+        size = self._log_size()
+        if size < self._checkpoint_at:
+            return
+        self._checkpoint(connection)
+        left = self._log_size()
+        self._checkpoint_at = (left if left >= _CHECKPOINT_BYTES else 0) + _CHECKPOINT_BYTES
 
-    def _checkpoint(self, connection: Connection, mode: str) -> None:
-        """Move the log into the file. It is housekeeping: what fails now is tried again after the next commit."""
+    def _log_size(self) -> int:
+        try:
+            return os.stat(self._log).st_size
+        except FileNotFoundError:
+            return 0
+
+    def _checkpoint(self, connection: Connection) -> None:
+        """Housekeeping: what fails now is tried again later."""
         try:
             self._changes.lock(_LOCK_TIMEOUT_S)
         except LockTimeout:
             return
         try:
-            connection.execute("PRAGMA busy_timeout = 100")
-            connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
-            connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-        except sqlite3.Error:
-            pass
+            connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_WAIT_MS}")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error as error:
+            _log.warning("the log was not moved into the store: %s", error)
         finally:
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
             self._changes.unlock()
+
+
+def _make_private(path: Path) -> None:
+    """Make an empty file for its owner alone; SQLite gives its other files the same mode.
+
+    Only here, before the process's first connection: closing any descriptor of the file would drop the locks that
+    SQLite holds on it (https://sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
 
 
 def _connect(path: Path) -> Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=_BUSY_TIMEOUT_MS / 1000
     )
+    _configure(connection)
+    return connection
+
+
+def _configure(connection: Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("PRAGMA cache_size = -16384")
-    return connection
 
 
-def _run_job(connection: Connection, job: _Job, *, alone: bool) -> None:
-    """Run one job inside the open transaction; its own exception undoes it alone."""
-    if not alone:
-        connection.execute("SAVEPOINT job")
+def _run_together(connection: Connection, batch: list[_Job]) -> bool:
+    """Run all jobs of a batch as one; False where one of them failed, and with it what the others did."""
+    try:
+        for job in batch:
+            job.result = job.work(connection)
+    except Exception as error:
+        if not connection.in_transaction:
+            raise _gave_up(error) from error
+        return False
+    return True
+
+
+def _run_apart(connection: Connection, job: _Job) -> None:
+    """Run one job so that its failure undoes it alone."""
+    connection.execute("SAVEPOINT job")
     try:
         job.result = job.work(connection)
     except Exception as error:
-        if isinstance(error, sqlite3.Error) and not connection.in_transaction:
-            raise  # SQLite gave up the whole transaction (disk full, I/O error)
+        if not connection.in_transaction:
+            raise _gave_up(error) from error
         job.error = _slow_down(error) if isinstance(error, sqlite3.Error) else error
-        connection.execute("ROLLBACK" if alone else "ROLLBACK TO job")
-    if not alone:
-        connection.execute("RELEASE job")
+        connection.execute("ROLLBACK TO job")
+    connection.execute("RELEASE job")
+
+
+def _gave_up(error: Exception) -> sqlite3.Error:
+    """SQLite has ended the whole transaction (disk full, I/O error)."""
+    return error if isinstance(error, sqlite3.Error) else sqlite3.OperationalError(str(error))
 
 
 def _settle(batch: list[_Job]) -> None:

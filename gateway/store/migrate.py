@@ -16,24 +16,32 @@ def migrations() -> list[tuple[int, str]]:
     return [(int(entry.name[:4]), entry.read_text(encoding="utf-8")) for entry in files]
 
 
+def require_ours(connection: sqlite3.Connection) -> None:
+    """Look, without changing anything, whether the file is a store of ours or empty.
+
+    Raises sqlite3.DatabaseError with a text for the operator where it is neither.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    if application != _APPLICATION_ID and (version or connection.execute("SELECT 1 FROM sqlite_schema").fetchone()):
+        raise sqlite3.DatabaseError("this SQLite file is not a store of anbar")
+    newest = migrations()[-1][0]
+    if version > newest:
+        raise sqlite3.DatabaseError(
+            f"the store has schema {version}, this program knows {newest}: it was made by a newer version"
+        )
+
+
 def migrate(connection: sqlite3.Connection, *, check: bool) -> None:
     """Bring the schema up to date; with `check`, read the whole file first and refuse a damaged one.
 
     Raises sqlite3.DatabaseError with a text for the operator where the file cannot be used.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    known = migrations()
-    if version > known[-1][0]:
-        raise sqlite3.DatabaseError(
-            f"the store has schema {version}, this program knows {known[-1][0]}: it was made by a newer version"
-        )
-    if application != _APPLICATION_ID and (version or connection.execute("SELECT 1 FROM sqlite_schema").fetchone()):
-        raise sqlite3.DatabaseError("this SQLite file is not a store of anbar")
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if check else "ok"
     if found != "ok":
         raise sqlite3.DatabaseError(f"the store is damaged ({found}): restore a backup or rebuild it from the origins")
-    for number, sql in known:
+    for number, sql in migrations():
         if number > version:
             connection.executescript(
                 f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA application_id = {_APPLICATION_ID};\n"

@@ -19,20 +19,25 @@ class Store:
         self.uploads = Uploads(database, self.catalog)
         self.buckets = Buckets(database)
         self.access_keys = AccessKeys(database, ring)
-        self._reloading: asyncio.Task[None] | None = None
+        self._asked = 0
+        self._read = 0
+        self._reading = asyncio.Lock()
 
     def is_fresh(self) -> bool:
         """Is what is kept in memory what the store says? If not, `refresh` must be awaited first."""
-        return self._reloading is None and not self.database.changed_elsewhere()
+        return self._read == self._asked and not self.database.changed_elsewhere()
 
     async def refresh(self) -> None:
-        """Another process has written: drop what is in memory, and give it time to be read again."""
+        """Another process has written: drop what is in memory, and read again what is always kept there.
+
+        It is not done before a reading that began after this call has succeeded; raises S3Error: SlowDown.
+        """
+        self._asked += 1
+        mine = self._asked
         self.catalog.forget()
         self.access_keys.forget()
-        if self._reloading is None:
-            self._reloading = asyncio.ensure_future(self.buckets.load())
-            self._reloading.add_done_callback(self._reloaded)
-        await asyncio.shield(self._reloading)
-
-    def _reloaded(self, _task: asyncio.Task[None]) -> None:
-        self._reloading = None
+        async with self._reading:
+            if self._read < mine:
+                covers = self._asked
+                await self.buckets.load()
+                self._read = covers

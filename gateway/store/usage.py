@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from gateway.store.buckets import Bucket
 from gateway.store.database import Connection, Database
 
-_CHARGE = """INSERT INTO usage (project, category, uploader, bytes, objects) VALUES (?, ?, ?, ?, ?)
+# Three scopes in one statement: the project, the category, the uploader in the category.
+_CHARGE = """INSERT INTO usage (project, category, uploader, bytes, objects)
+             VALUES (?1, '', '', ?4, ?5), (?1, ?2, '', ?4, ?5), (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (project, category, uploader)
              DO UPDATE SET bytes = usage.bytes + excluded.bytes, objects = usage.objects + excluded.objects"""
-_GIVE_BACK = """UPDATE usage SET bytes = bytes - ?, objects = objects - ?
-                WHERE project = ? AND category = ? AND uploader = ?"""
+_GIVE_BACK = """UPDATE usage SET bytes = bytes - ?4, objects = objects - ?5
+                WHERE (project = ?1 AND category = '' AND uploader = '')
+                   OR (project = ?1 AND category = ?2 AND uploader = '')
+                   OR (project = ?1 AND category = ?2 AND uploader = ?3)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +27,14 @@ class UsageRow:
     objects: int
 
 
-def _scopes(project: str, category: str, uploader: str) -> tuple[tuple[str, str, str], ...]:
-    return (project, "", ""), (project, category, ""), (project, category, uploader)
-
-
 def charge(connection: Connection, bucket: Bucket, uploader: str, size: int, objects: int) -> None:
     """Add bytes and objects to all scopes of a write; for use inside its transaction."""
-    for scope in _scopes(bucket.project, bucket.category, uploader):
-        connection.execute(_CHARGE, (*scope, size, objects))
+    connection.execute(_CHARGE, (bucket.project, bucket.category, uploader, size, objects))
 
 
 def give_back(connection: Connection, project: str, category: str, uploader: str, size: int, objects: int) -> None:
     """Take bytes and objects off all scopes; for use inside a transaction."""
-    for scope in _scopes(project, category, uploader):
-        connection.execute(_GIVE_BACK, (size, objects, *scope))
+    connection.execute(_GIVE_BACK, (project, category, uploader, size, objects))
 
 
 async def read_usage(database: Database, project: str | None = None) -> list[UsageRow]:

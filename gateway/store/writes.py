@@ -6,7 +6,6 @@ the same transaction that let go of it, so that no crash can leave an orphan: wh
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple
 
 from gateway.errors import Code, S3Error
 from gateway.s3.conditions import WriteCondition, check_write
@@ -39,16 +38,27 @@ def find_object(connection: Connection, bucket: str, key: str) -> ObjectRecord |
 def begin(connection: Connection, intent: Intent, condition: WriteCondition | None) -> None:
     """Record a write before its first byte.
 
-    Raises S3Error: NoSuchBucket, NoSuchUpload, and what an unmet condition raises: early, to spare the client the body.
+    Raises S3Error: NoSuchUpload, and what an unmet condition raises: early, to spare the client the body.
     """
-    find_bucket(connection, intent.bucket)
     if intent.upload_id is not None:
         require_open_upload(connection, intent.upload_id)
     if condition is not None:
         current = find_object(connection, intent.bucket, intent.key)
         check_write(condition, current.etag if current else None)
     connection.execute(
-        f"INSERT INTO intents ({_INTENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(intent)
+        f"INSERT INTO intents ({_INTENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            intent.intent_id,
+            intent.kind,
+            intent.bucket,
+            intent.key,
+            intent.uploader,
+            intent.size,
+            intent.origin,
+            intent.location,
+            intent.created_s,
+            intent.upload_id,
+        ),
     )
 
 
@@ -130,7 +140,18 @@ def delete(connection: Connection, bucket: str, key: str, condition: WriteCondit
 
 
 def add_garbage(connection: Connection, garbage: Garbage) -> None:
-    connection.execute(f"INSERT INTO garbage ({_GARBAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(garbage))
+    connection.execute(
+        f"INSERT INTO garbage ({_GARBAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            garbage.location,
+            garbage.origin,
+            garbage.project,
+            garbage.category,
+            garbage.uploader,
+            garbage.bytes,
+            garbage.objects,
+        ),
+    )
 
 
 def forget_garbage(connection: Connection, gone: Sequence[Garbage]) -> None:

@@ -13,7 +13,6 @@ from gateway.s3.checksums import (
     Algorithm,
     BodyHasher,
     Checksum,
-    parse_checksum_algorithm,
     parse_checksum_headers,
     parse_trailer_checksum,
     parse_trailer_value,
@@ -43,11 +42,13 @@ def incoming_body(call: Call) -> IncomingBody:
     if size is None:
         raise S3Error(Code.MissingContentLength)
     _refuse_too_large(call, size)
+    if "x-amz-trailer" in call.headers:  # what was announced may not go unverified
+        raise S3Error(Code.InvalidRequest, "x-amz-trailer needs an x-amz-content-sha256 that says so.")
     checksum = parse_checksum_headers(call.headers)
     claims = Claims(
         sha256_hex=payload.sha256_hex if payload else None,
         md5=parse_content_md5(call.headers),
-        algorithm=checksum.algorithm if checksum else _announced_algorithm(call),
+        algorithm=checksum.algorithm if checksum else None,
         checksum=lambda: checksum,
     )
     return IncomingBody(size, _pieces(call, size), claims)
@@ -62,7 +63,7 @@ def _framed_body(call: Call) -> IncomingBody:
     size = parse_integer(text, "x-amz-decoded-content-length", minimum=0, maximum=_MAX_LENGTH)
     _refuse_too_large(call, size)
     payload = verified.payload
-    in_trailer = parse_trailer_checksum(call.headers) if payload.has_trailer else None
+    in_trailer = parse_trailer_checksum(call.headers)
     in_header = parse_checksum_headers(call.headers)
     if in_trailer is not None and in_header is not None:
         raise S3Error(Code.InvalidRequest, "Expecting a single x-amz-checksum- header")
@@ -81,11 +82,6 @@ def _framed_body(call: Call) -> IncomingBody:
 
 def _trailer_claim(algorithm: Algorithm, decoder: AwsChunkedDecoder) -> Callable[[], Checksum]:
     return lambda: parse_trailer_value(algorithm, decoder.trailers)
-
-
-def _announced_algorithm(call: Call) -> Algorithm | None:
-    name = call.headers.get("x-amz-sdk-checksum-algorithm")
-    return parse_checksum_algorithm(name) if name else None
 
 
 def _refuse_too_large(call: Call, size: int) -> None:

@@ -5,6 +5,7 @@ form carries its own inside the body.
 """
 
 import itertools
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ _READS_OBJECT = frozenset(
 _SINGLE = ("host", "authorization", "content-length", "content-type", "x-amz-date", "x-amz-content-sha256")
 
 
+_MAX_HEADERS_SIZE = 16 << 10
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 _RUN = secrets.token_hex(4).upper()
 _REQUESTS = itertools.count(1)
 
@@ -55,7 +58,9 @@ def lower_headers(message: RawRequestMessage) -> dict[str, str]:
     Raises S3Error: InvalidRequest where a header that counts once is there twice.
     """
     headers: dict[str, str] = {}
+    size = 0
     for raw_name, raw_value in message.raw_headers:
+        size += len(raw_name) + len(raw_value) + 4
         name = raw_name.decode("utf-8", "surrogateescape").lower()
         value = raw_value.decode("utf-8", "surrogateescape")
         if name in headers:
@@ -63,6 +68,8 @@ def lower_headers(message: RawRequestMessage) -> dict[str, str]:
                 raise S3Error(Code.InvalidRequest, f"The header {name} must be there once.")
             value = f"{headers[name]},{value}"
         headers[name] = value
+    if size > _MAX_HEADERS_SIZE:
+        raise S3Error(Code.RequestHeaderSectionTooLarge, MaxSizeAllowed=_MAX_HEADERS_SIZE)
     return headers
 
 
@@ -84,6 +91,20 @@ def split_target(target: str, headers: Mapping[str, str]) -> tuple[str, str]:
     return path, query
 
 
+def _check_framing(message: RawRequestMessage, headers: Mapping[str, str], host: str) -> None:
+    """Refuse what a proxy in front of us might read in another way than we do.
+
+    https://www.rfc-editor.org/rfc/rfc9112#section-3.2 and #section-6.1
+    """
+    if not _HOST.fullmatch(host) and (host or message.version >= (1, 1)):
+        raise S3Error(Code.InvalidRequest, "The request has no valid Host header.")
+    coding = headers.get("transfer-encoding")
+    if coding is None:
+        return
+    if coding.lower() != "chunked" or message.version < (1, 1) or "content-length" in headers:
+        raise S3Error(Code.InvalidRequest, "Transfer-Encoding does not fit this request.")
+
+
 class Gate:
     """Lets requests in."""
 
@@ -100,10 +121,7 @@ class Gate:
         message: RawRequestMessage = request._message
         headers = lower_headers(message)
         host = headers.get("host", "")
-        if not host and message.version >= (1, 1):
-            raise S3Error(Code.InvalidRequest, "The request has no Host header.")
-        if "transfer-encoding" in headers and (message.version < (1, 1) or "content-length" in headers):
-            raise S3Error(Code.InvalidRequest, "Transfer-Encoding does not fit this request.")
+        _check_framing(message, headers, host)
         raw_path, raw_query = split_target(message.path, headers)
         return Call(
             services=self._services,

@@ -17,7 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 from gateway.errors import Code, S3Error
 from gateway.web.answers import Answer, DateLine, error_answer, render_head, write_answer
 from gateway.web.bodies import wants_continue
-from gateway.web.call import Services
+from gateway.web.call import Call, Services
 from gateway.web.cors import cors_headers
 from gateway.web.dispatch import HANDLERS
 from gateway.web.gate import Gate, new_request_id
@@ -99,6 +99,13 @@ class Connection(RequestHandler):
         """Answer what the parser refused; its own words may hold the request, so they are neither sent nor logged."""
         return _Refusal(self._s3.render_refusal(exc))
 
+    def hang_up(self) -> None:
+        """Close an idle connection at once, also where TLS would wait for the client's goodbye."""
+        transport = self.transport
+        self.force_close()
+        if transport is not None:
+            transport.abort()
+
     def _head_is_late(self) -> None:
         self._head_timer = None
         if self._waiter is not None and not self._waiter.done():
@@ -137,6 +144,7 @@ class S3Server(web.Server):
         """One request, from its head to the last byte of its answer."""
         request_id = new_request_id()
         bucket: str | None = None
+        call: Call | None = None
         try:
             try:
                 call = self._gate.read(request, request_id)
@@ -150,7 +158,7 @@ class S3Server(web.Server):
             except Exception:  # noqa: BLE001  (a bug: the client learns nothing of it, the log all)
                 _log.exception("request %s failed", request_id)
                 answer = self._refused(request, S3Error(Code.InternalError), request_id)
-            return await self._write(request, answer, request_id, bucket)
+            return await self._write(request, answer, request_id, bucket, close=call is None)
         except ConnectionError:
             self._abandon(request)
             raise
@@ -167,8 +175,12 @@ class S3Server(web.Server):
         deadline = self._loop.time() + timeout_s
         while True:
             for connection in self.connections:
-                if not connection._request_in_progress and not connection._messages:
-                    connection.force_close()
+                if (
+                    isinstance(connection, Connection)
+                    and not connection._request_in_progress
+                    and not connection._messages
+                ):
+                    connection.hang_up()
             if not self.connections or self._loop.time() >= deadline:
                 break
             await asyncio.sleep(0.02)
@@ -185,12 +197,14 @@ class S3Server(web.Server):
         resource = request._message.path.partition("?")[0]
         return error_answer(error, resource, request_id, self._host_id)
 
-    async def _write(self, request: web.BaseRequest, answer: Answer, request_id: str, bucket: str | None) -> Sent:
+    async def _write(
+        self, request: web.BaseRequest, answer: Answer, request_id: str, bucket: str | None, *, close: bool
+    ) -> Sent:
         method = request._message.method
         origin = request.headers.get("Origin")
         if method != "OPTIONS":
             answer.headers += cors_headers(self._services, bucket, method, origin)
-        close = self._closes(request)
+        close = close or self._closes(request)  # what could not be read may be framed otherwise than it seems
         head = render_head(answer, self._common(request_id), close=close)
         try:
             await write_answer(

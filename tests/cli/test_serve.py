@@ -29,6 +29,7 @@ def serve(directory: Path, *options: str, **environment: str) -> subprocess.Comp
         (("-O",), {}, "-O"),
         ((), {"PYTHONOPTIMIZE": "2"}, "-O"),
         ((), {"AIOHTTP_NO_EXTENSIONS": "1"}, "AIOHTTP_NO_EXTENSIONS"),
+        ((), {"PYTHONHASHSEED": "0"}, "PYTHONHASHSEED"),
     ],
 )
 def test_a_weakened_python_is_refused(installation, options, environment, reason):

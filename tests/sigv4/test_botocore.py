@@ -71,14 +71,14 @@ def changes(request: WireRequest) -> list[WireRequest]:
     return changed
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(methods, keys, safe, queries, headers, regions)
 def test_what_botocore_signs_by_header_is_accepted(method, key, kept, query, extra, region):
     request = header_signed(method, url_of(key, kept, query), extra, region=region)
     verify(request, verifier=VERIFIER)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(methods, keys, safe, queries, headers, regions)
 def test_what_botocore_presigns_is_accepted_once_and_again(method, key, kept, query, extra, region):
     request = presigned(method, url_of(key, kept, query), extra, region=region)
@@ -86,13 +86,13 @@ def test_what_botocore_presigns_is_accepted_once_and_again(method, key, kept, qu
     verify(request, verifier=VERIFIER, now_s=AWS_NOW_S + 3600)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(methods, keys, safe, queries, headers)
 def test_each_change_to_a_header_signed_request_is_refused(method, key, kept, query, extra):
     request = header_signed(method, url_of(key, kept, query), extra)
     changed = changes(request)
     for name in ("x-amz-date", "x-amz-content-sha256", *[name for name in request.headers if name.lower() in extra]):
-        changed.append(with_headers(request, **{name: request.headers[name][:-1] + "~"}))
+        changed.append(with_headers(request, **{name: request.headers[name] + "~"}))
     for other in changed:
         with refused(
             Code.SignatureDoesNotMatch, Code.AccessDenied, Code.InvalidArgument, Code.AuthorizationHeaderMalformed
@@ -101,7 +101,7 @@ def test_each_change_to_a_header_signed_request_is_refused(method, key, kept, qu
     verify(request, verifier=VERIFIER)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(methods, keys, safe, queries, headers)
 def test_each_change_to_a_presigned_request_is_refused(method, key, kept, query, extra):
     request = presigned(method, url_of(key, kept, query), extra)

@@ -82,3 +82,8 @@ def test_malformed_escapes_are_invalid_uri():
     assert credentials.scheme is Scheme.QUERY
     with refused(Code.InvalidURI):
         hoisted_headers(request, credentials)
+
+
+def test_a_sigv2_query_may_not_hide_a_header_behind_the_name_of_a_sigv4_parameter():
+    assert parse_hoisted("X-Amz-Date=a&X-Amz-Expires=1", sigv2=False) == {}
+    assert parse_hoisted("X-Amz-Date=a&X-Amz-Expires=1", sigv2=True) == {"x-amz-date": "a", "x-amz-expires": "1"}

@@ -44,6 +44,8 @@ async def post_object(call: Call) -> Answer:
     fields = parser.fields
     call.principal = await _authenticate(call, fields)
     key = expand_filename(required_field(fields, "key"), parser.filename)
+    if not key:
+        raise S3Error(Code.InvalidArgument, "User key must have a length greater than 0.", ArgumentName="key")
     validate_key(key)
     call.address = Address(call.address.bucket, key)
     policy = parse_policy(required_field(fields, "policy"))

@@ -1,0 +1,22 @@
+"""The cases, by name. Each is small: what is sent, what is compared, what is to be reached."""
+
+from bench.cases.base import Case
+from bench.cases.get import Get
+from bench.cases.head import Head
+from bench.cases.large import LargeBodies
+from bench.cases.listing import List
+from bench.cases.put import Put
+from bench.cases.verify import VerifyHeader, VerifyPresigned
+
+_ALL: tuple[Case, ...] = (
+    Get("get-64k", 64 << 10, limit=6.0),
+    Get("get-1m", 1 << 20, limit=3.0),
+    Head(),
+    VerifyHeader(),
+    VerifyPresigned(),
+    *(List(place, delimiter) for delimiter in (False, True) for place in ("start", "middle", "end")),
+    Put("put-64k", in_memory=True),
+    Put("put-64k-disk", in_memory=False),
+    LargeBodies(),
+)
+CASES = {case.name: case for case in _ALL}

@@ -1,0 +1,162 @@
+"""The two servers: nginx with static files, and the gateway as a client of the command line would start it."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import machine
+
+REPOSITORY = Path(__file__).parent.parent
+
+_NGINX = """\
+{user}
+daemon off;
+worker_processes 1;
+pid {root}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_timeout 75s;
+    keepalive_requests 100000000;
+    default_type application/octet-stream;
+    client_body_temp_path {root}/body;
+    proxy_temp_path {root}/proxy;
+    fastcgi_temp_path {root}/fastcgi;
+    uwsgi_temp_path {root}/uwsgi;
+    scgi_temp_path {root}/scgi;
+    server {{ listen 127.0.0.1:{port}; root {root}/files; }}
+}}
+"""
+
+_GATEWAY = """\
+[server]
+listen = "127.0.0.1:0"
+admin_listen = "127.0.0.1:0"
+[store]
+path = "var/anbar.sqlite"
+[secrets]
+key_ring = "var/key_ring"
+[origins.local]
+kind = "directory"
+path = "var/objects"
+[policies]
+path = "policies"
+"""
+
+_POLICY = """\
+project = "bench"
+[categories.media]
+origin = "local"
+[principals.ops]
+role = "admin"
+"""
+
+BUCKET = "bench-media"
+
+
+class NotReady(Exception):
+    """A server did not start; the text is what it said."""
+
+
+class Nginx:
+    """nginx serving the files of `root`/files on one core."""
+
+    def __init__(self, root: Path) -> None:
+        self.files = root / "files"
+        self.files.mkdir(parents=True)
+        self.files.chmod(0o755)
+        self.address = ("127.0.0.1", _free_port())
+        user = "user root;" if os.geteuid() == 0 else ""
+        config = root / "nginx.conf"
+        config.write_text(_NGINX.format(user=user, root=root, port=self.address[1]))
+        program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+        if program is None:
+            raise NotReady("nginx is not installed")
+        self._process = machine.start([program, "-p", root, "-e", "stderr", "-c", config], cwd=root, log=root / "log")
+        self.pid = self._process.pid
+        _wait_for(self.address, self._process, root / "log")
+
+    def close(self) -> None:
+        machine.stop(self._process)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """What `keys create --json` prints."""
+
+    access_key_id: str
+    secret_access_key: str
+
+
+class Gateway:
+    """An installation in `root`, with one project, one bucket and one key."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.store = root / "var" / "anbar.sqlite"
+        self.objects = root / "var" / "objects"
+        self._config = root / "gateway.toml"
+        self._process: subprocess.Popen[bytes] | None = None
+        (root / "policies").mkdir(parents=True)
+        self._config.write_text(_GATEWAY)
+        (root / "policies" / "bench.toml").write_text(_POLICY)
+        self._anbar("init", "--dir", root)
+        created = self._anbar("keys", "create", "--project", "bench", "--principal", "ops", "--json", config=True)
+        self.key = AccessKey(**json.loads(created))
+
+    def start(self) -> None:
+        """Serve on one core; raises NotReady."""
+        self._process = machine.start(
+            self._command("serve", config=True),
+            cwd=REPOSITORY,
+            log=self.root / "log",
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().decode()
+        if not line.startswith("ready: http://"):
+            machine.stop(self._process)
+            raise NotReady(line + (self.root / "log").read_text()[-4000:])
+        host, _, port = line.removeprefix("ready: http://").strip().rpartition(":")
+        self.address = (host, int(port))
+        self.pid = self._process.pid
+
+    def close(self) -> None:
+        if self._process is not None:
+            machine.stop(self._process)
+            self._process = None
+
+    def _command(self, *arguments: str | Path, config: bool) -> list[str | Path]:
+        tail: list[str | Path] = ["--config", self._config] if config else []
+        return [sys.executable, "-m", "gateway", *arguments, *tail]
+
+    def _anbar(self, *arguments: str | Path, config: bool = False) -> str:
+        command = self._command(*arguments, config=config)
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NotReady(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def _wait_for(address: tuple[str, int], process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError), socket.create_connection(address, timeout=1):
+            return
+        time.sleep(0.02)
+    raise NotReady(log.read_text())

@@ -1,0 +1,67 @@
+"""bench/load.py: answers are counted whole, and anything but success is said aloud."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from bench import load
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+@contextmanager
+def server(answer: bytes) -> Iterator[tuple[str, int]]:
+    """Answers every request on every connection with the same bytes, in two pieces."""
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):  # the generator hangs up in the middle of a bad answer
+            while connection.recv(65536):
+                connection.sendall(answer[:20])
+                connection.sendall(answer[20:])
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listener.getsockname()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def run(answer: bytes, **options: bool) -> load.Load:
+    with server(answer) as address:
+        return load.run(address, [REQUEST], pid=os.getpid(), seconds=0.05, connections=2, **options)
+
+
+def test_answers_are_counted_with_their_cpu_time():
+    done = run(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+    assert done.requests == len(done.latencies_ns) >= 2
+    assert done.cpu_us > 0
+    assert done.median_ms > 0
+
+
+def test_the_answer_to_head_has_no_body():
+    assert run(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", head_only=True).requests >= 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nmore than one",
+    ],
+)
+def test_anything_but_one_success_is_a_bad_answer(answer):
+    with pytest.raises(load.BadAnswer):
+        run(answer)
