@@ -25,13 +25,17 @@ class Threads:
         self._threads: list[threading.Thread] = []
 
     async def run(self, work: Callable[P, T], *args: P.args, **_: P.kwargs) -> T:
-        """Call `work` in a thread; it runs to its end also where the waiter is cancelled."""
+        """Call `work` in a thread. It always runs to its end, and nobody goes on before, not even when cancelled."""
         if not self._threads:
             self._start()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put((loop, future, work, args))
-        return await future
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await _ended(future)
+            raise
 
     def launch(self, work: Callable[..., object], *args: object) -> None:
         """Call `work` in a thread; nobody waits for it, and its failure is nobody's."""
@@ -65,6 +69,17 @@ class Threads:
             except RuntimeError:  # the loop is closed: nobody waits any more
                 return
             del job, future, work, args, result, error
+
+
+async def _ended(future: "asyncio.Future[Any]") -> None:
+    """Wait for a thread's work however often the waiter is cancelled meanwhile."""
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError:
+            continue
+    if not future.cancelled():
+        future.exception()  # seen: the cancellation is what counts
 
 
 def _settle(future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:

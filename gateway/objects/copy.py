@@ -50,8 +50,8 @@ async def copy_object(rooms: Rooms, source: ObjectRecord, request: CopyRequest) 
 async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -> ObjectRecord:
     target, attributes = request.target, request.attributes(source)
     intent = new_intent(rooms, "copy", target, source.size)
-    await rooms.store.catalog.begin(intent, request.condition)
     try:
+        await rooms.store.catalog.begin(intent, request.condition)
         checksum = await _checksum(rooms, source, request.algorithm)
         await _copy_bytes(rooms, source, intent, attributes)
         record = replace(

@@ -16,6 +16,11 @@ async def set_tags(rooms: Rooms, record: ObjectRecord, tags: Mapping[str, str]) 
 
     The catalog decides; the origin's copy, for a lost catalog, follows as well as it can.
     """
+    async with rooms.locks.hold(f"{record.bucket}/{record.key}"):  # the last commit is the last description, too
+        await _set_tags(rooms, record, tags)
+
+
+async def _set_tags(rooms: Rooms, record: ObjectRecord, tags: Mapping[str, str]) -> None:
     changed = await rooms.store.catalog.set_tags(record.bucket, record.key, tags)
     meta = BodyMeta(
         changed.bucket,

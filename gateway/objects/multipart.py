@@ -85,8 +85,8 @@ async def put_part(rooms: Rooms, upload: UploadRecord, part_number: int, body: I
     """
     body = replace(body, claims=replace(body.claims, algorithm=_part_algorithm(upload, body.claims.algorithm)))
     intent = _part_intent(rooms, upload, part_number, body.size)
-    await rooms.store.catalog.begin(intent, None)
     try:
+        await rooms.store.catalog.begin(intent, None)
         digests = await take_in(rooms, rooms.origin(upload.origin), intent.location, body, lambda _: None)
         part = _part(rooms, intent, part_number, digests)
         replaced = await rooms.store.uploads.commit_part(intent, part)
@@ -133,7 +133,7 @@ async def complete_upload(rooms: Rooms, upload: UploadRecord, request: CompleteR
     Raises S3Error: NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall, BadDigest, PreconditionFailed,
     InvalidRequest.
     """
-    async with rooms.completing.hold(upload.upload_id):
+    async with rooms.locks.hold(upload.upload_id):
         return await rooms.background.finish(_complete(rooms, upload, request), "complete")
 
 

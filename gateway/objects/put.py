@@ -3,9 +3,11 @@
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.errors import S3Error
 from gateway.objects.bodies import Digests, IncomingBody, take_in
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyMeta
@@ -13,6 +15,8 @@ from gateway.s3.checksums import ChecksumType
 from gateway.s3.conditions import WriteCondition
 from gateway.store.buckets import Bucket
 from gateway.store.records import Garbage, Intent, ObjectRecord, StoredChecksum
+
+_log = logging.getLogger("anbar.objects")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +46,8 @@ async def put_object(
     """
     origin = rooms.origin(target.bucket.origin)
     intent = new_intent(rooms, "put", target, body.size)
-    await rooms.store.catalog.begin(intent, condition)
     try:
+        await rooms.store.catalog.begin(intent, condition)
         digests = await take_in(
             rooms, origin, intent.location, body, lambda found: body_meta(intent, attributes, found.etag)
         )
@@ -67,10 +71,18 @@ def new_intent(rooms: Rooms, kind: str, target: Target, size: int) -> Intent:
 
 
 async def undo(rooms: Rooms, intent: Intent) -> None:
-    """End a write that failed and remove what it left; a write that was committed after all is left alone."""
-    garbage: Garbage | None = await rooms.store.catalog.release(intent)
-    if garbage is not None:
-        await rooms.collector.collect([garbage])
+    """End a write that failed and remove what it left; one that never began, or was committed after all, is left alone.
+
+    Where the store cannot take it now, the sweeper does it.
+    """
+    try:
+        garbage: Garbage | None = await rooms.store.catalog.release(intent)
+        rooms.unfinished.pop(intent.intent_id, None)
+        if garbage is not None:
+            await rooms.collector.collect([garbage])
+    except S3Error as error:
+        _log.warning("a failed write is undone later: %s", error)
+        rooms.unfinished[intent.intent_id] = intent
 
 
 def body_meta(intent: Intent, attributes: Attributes, etag: str) -> BodyMeta:

@@ -9,6 +9,7 @@ from gateway.objects.background import Background
 from gateway.objects.collector import Collector
 from gateway.objects.locks import KeyedLocks
 from gateway.origin.base import Origin
+from gateway.store.records import Intent
 from gateway.store.store import Store
 from gateway.threads import Threads
 
@@ -37,7 +38,10 @@ class MemoryBudget:
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """The parts that the operations in this room are functions of."""
+    """The parts that the operations in this room are functions of.
+
+    `unfinished` are failed writes that the store could not be told of yet.
+    """
 
     store: Store
     origins: Mapping[str, Origin]
@@ -48,7 +52,8 @@ class Rooms:
     now_s: Callable[[], int]
     hashing: Threads
     new_id: Callable[[], str] = new_id
-    completing: KeyedLocks = field(default_factory=KeyedLocks)
+    unfinished: dict[str, Intent] = field(default_factory=dict)
+    locks: KeyedLocks = field(default_factory=KeyedLocks)
 
     def origin(self, name: str) -> Origin:
         return self.origins[name]

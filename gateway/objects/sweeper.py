@@ -5,6 +5,7 @@ import logging
 
 from gateway.errors import Code, S3Error
 from gateway.objects.multipart import abort_upload
+from gateway.objects.put import undo
 from gateway.objects.rooms import Rooms
 
 _log = logging.getLogger("anbar.sweeper")
@@ -22,8 +23,10 @@ async def recover(rooms: Rooms) -> None:
 
 
 async def sweep(rooms: Rooms) -> None:
-    """Remove left garbage, end idle uploads, forget old ones, and write when keys were used."""
+    """Undo failed writes, remove left garbage, end idle uploads, forget old ones, and write when keys were used."""
     now_s = rooms.now_s()
+    for intent in list(rooms.unfinished.values()):
+        await undo(rooms, intent)
     await rooms.collector.collect_all()
     for upload_id in await rooms.store.uploads.idle_since(now_s - rooms.limits.upload_expiry_s, _BATCH):
         try:

@@ -2,14 +2,15 @@
 
 `paths.py` says where a body lies. Beside `sara.jpg@ID` lies `sara.jpg@ID.json`, what is needed to rebuild the catalog;
 it is written after the body is safe, so a body without it is one that was never finished. A multipart object is a
-directory `film.mp4@ID/` with its parts and a `manifest.json` that names them in order: completing an upload writes a
-few hundred bytes, whatever the size of the object.
+directory `film.mp4@ID/` with its parts, a `manifest.json` that names them in order, and a `meta.json`: completing an
+upload writes a few hundred bytes, whatever the size of the object.
 Everything that may wait for the disk runs in a few threads; bytes that the page cache has are read in the loop.
 """
 
 import json
 import os
 import resource
+import secrets
 import shutil
 from bisect import bisect_right
 from collections import OrderedDict
@@ -30,6 +31,7 @@ _MOST_OPEN_FILES = 512
 _MOST_MANIFESTS = 256
 _COPY_SLICE = 64 << 20
 _MANIFEST = "manifest.json"
+_META = "meta.json"
 _LEAVING = ".leaving"  # no segment of a body's path begins with a dot
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _READ_IF_CACHED = getattr(os, "RWF_NOWAIT", 0)
@@ -60,6 +62,7 @@ class DirectoryOrigin:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._files = OpenFiles(min(_MOST_OPEN_FILES, max(soft // 8, 8)))
         self._assembled: OrderedDict[str, _Assembled] = OrderedDict()
+        self._going: set[str] = set()
         self._leaving = f"{self._root}/{_LEAVING}"
         os.makedirs(root, mode=0o700, exist_ok=True)
         shutil.rmtree(self._leaving, ignore_errors=True)  # whoever read there is gone
@@ -74,9 +77,7 @@ class DirectoryOrigin:
         return f"{upload_location}{part_number:05d}-{write_id}"
 
     async def create(self, location: str, size: int | None) -> BodyWriter:
-        with origin_errors(location):
-            fd = await self._run(self._open_new, self._path(location))
-        return _FileWriter(self, location, fd, size)
+        return _FileWriter(self, location, await self._open_target(location), size)
 
     async def store(self, location: str, data: bytes, meta: BodyMeta | None) -> None:
         with origin_errors(location):
@@ -89,6 +90,8 @@ class DirectoryOrigin:
         if assembled is None:
             with origin_errors(location):
                 loaded = await self._run(_load_manifest, self._path(location))
+            if location in self._going:
+                raise BodyNotFound(location)
             assembled = self._assembled.setdefault(location, loaded)
             self._forget_unread()
         return _PartsReader(self, location, assembled)
@@ -111,27 +114,24 @@ class DirectoryOrigin:
 
     async def assemble(self, upload_location: str, parts: Sequence[tuple[str, int]], meta: BodyMeta) -> None:
         names = [[location.removeprefix(upload_location), size] for location, size in parts]
-        document = {"parts": names, **_document(meta)}
-        self._assembled.pop(upload_location, None)
+        folder = self._path(upload_location)
         with origin_errors(upload_location):
-            await self._run(self._replace, self._path(upload_location) + _MANIFEST, _dump(document), self._durable)
+            await self._run(self._replace, folder + _META, _dump(_document(meta)), False)
+            await self._run(self._replace, folder + _MANIFEST, _dump({"parts": names}), self._durable)
 
     async def describe(self, location: str, meta: BodyMeta) -> None:
         with origin_errors(location):
-            if location.endswith("/"):
-                await self._run(self._describe_upload, self._path(location) + _MANIFEST, meta)
-            else:
-                await self._run(self._replace, self._path(location) + ".json", _dump(_document(meta)), False)
+            await self._run(self._describe, self._path(location), _dump(_document(meta)))
 
     async def delete(self, location: str) -> None:
         path = self._path(location)
         with origin_errors(location):
             if location.endswith("/"):
-                self._files.forget_below(path)
                 await self._remove_assembled(location, path)
+                self._files.forget_below(path)
             else:
-                self._files.forget(path)
                 await self._run(self._remove, path)
+                self._files.forget(path)  # now, so that what was opened until just now is forgotten too
 
     async def close(self) -> None:
         self._files.close()
@@ -144,8 +144,16 @@ class DirectoryOrigin:
         file = self._files.take(path)
         if file is not None:
             return file
-        with origin_errors(path):
-            return self._files.add(path, await self._run(open_file, path))
+        opened: list[OpenFile] = []
+        with self._files.opening(path):
+            try:
+                with origin_errors(path):
+                    await self._run(lambda: opened.append(open_file(path)))
+            except BaseException:
+                for unwanted in opened:
+                    os.close(unwanted.fd)
+                raise
+            return self._files.add(path, opened[0])
 
     def release(self, file: OpenFile) -> None:
         self._files.release(file)
@@ -248,25 +256,31 @@ class DirectoryOrigin:
 
     def _replace(self, path: str, data: bytes, durable: bool) -> None:
         """Write a small file whole, in place of the one that is there."""
-        fresh = path + "~"
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fresh = f"{path}~{secrets.token_hex(4)}"
+        fd = os.open(fresh, _NEW_FILE, 0o600)
         try:
-            _write_all(fd, data)
-            if durable:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.rename(fresh, path)
+            try:
+                _write_all(fd, data)
+                if durable:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(fresh, path)
+        except BaseException:
+            os.unlink(fresh)
+            raise
         if durable:
             self._sync_folder(os.path.dirname(path))
 
-    def _describe_upload(self, path: str, meta: BodyMeta) -> None:
-        with open(path, "rb") as file:
-            parts = json.load(file)["parts"]
-        self._replace(path, _dump({"parts": parts, **_document(meta)}), False)
+    def _describe(self, path: str, data: bytes) -> None:
+        beside = path + _META if path.endswith("/") else path + ".json"
+        self._replace(beside, data, False)
+        if not os.path.exists(path):  # removed meanwhile, the body first
+            os.unlink(beside)
+            raise FileNotFoundError(path)
 
     def _remove(self, path: str) -> None:
-        for name in (path + ".json", path):
+        for name in (path, path + ".json"):
             try:
                 os.unlink(name)
             except FileNotFoundError:
@@ -275,15 +289,19 @@ class DirectoryOrigin:
 
     async def _remove_assembled(self, location: str, path: str) -> None:
         """Remove a multipart object; while it is read it is moved aside, as an open file outlives its name."""
-        assembled = self._assembled.pop(location, None)
-        if assembled is None or not assembled.readers:
-            await self._run(self._remove_tree, path)
-            return
-        aside = f"{self._leaving}/{location.rstrip('/').rpartition('@')[2]}/"
-        await self._run(self._move_aside, path, aside)
-        assembled.folder, assembled.leaving = aside, True
-        if not assembled.readers:  # they ended meanwhile
-            await self._run(self._remove_tree, aside)
+        self._going.add(location)  # whoever opens it now finds nothing
+        try:
+            assembled = self._assembled.pop(location, None)
+            if assembled is None or not assembled.readers:
+                await self._run(self._remove_tree, path)
+                return
+            aside = f"{self._leaving}/{location.rstrip('/').rpartition('@')[2]}/"
+            await self._run(self._move_aside, path, aside)
+            assembled.folder, assembled.leaving = aside, True
+            if not assembled.readers:  # they ended meanwhile
+                await self._run(self._remove_tree, aside)
+        finally:
+            self._going.discard(location)
 
     def _forget_unread(self) -> None:
         """Keep the map of manifests small; those that are being read stay."""
@@ -310,8 +328,16 @@ class DirectoryOrigin:
             folder = os.path.dirname(folder)
 
     async def _open_target(self, target: str) -> int:
-        with origin_errors(target):
-            return await self._run(self._open_new, self._path(target))
+        """Open a new file; a descriptor that nobody waits for any more is closed."""
+        opened: list[int] = []
+        try:
+            with origin_errors(target):
+                await self._run(lambda: opened.append(self._open_new(self._path(target))))
+        except BaseException:
+            for unwanted in opened:
+                os.close(unwanted)
+            raise
+        return opened[0]
 
     async def _link(self, source: str, offset: int, size: int, target: str) -> bool:
         """Give a whole body a second name instead of copying it; False where that cannot be."""
@@ -467,9 +493,13 @@ def _copy_range(region: FileRegion, fd: int) -> int:
 
 def _load_manifest(folder: str) -> _Assembled:
     with open(folder + _MANIFEST, "rb") as file:
-        parts: list[tuple[str, int]] = json.load(file)["parts"]
+        text = file.read()
+    try:
+        parts: list[tuple[str, int]] = json.loads(text)["parts"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise OriginError(f"{folder}{_MANIFEST} is damaged") from error
     if not parts:
-        raise BodyNotFound(folder)
+        raise OriginError(f"{folder}{_MANIFEST} names no part")
     return _Assembled(folder, tuple(name for name, _ in parts), tuple(accumulate(size for _, size in parts)))
 
 

@@ -2,6 +2,8 @@
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class OpenFile:
@@ -32,6 +34,8 @@ class OpenFiles:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._files: OrderedDict[str, OpenFile] = OrderedDict()
+        self._opening: dict[str, int] = {}
+        self._removed_meanwhile: set[str] = set()
 
     def take(self, path: str) -> OpenFile | None:
         """The open file if there is one; to be given back by `release`."""
@@ -41,13 +45,28 @@ class OpenFiles:
             self._files.move_to_end(path)
         return file
 
+    @contextmanager
+    def opening(self, path: str) -> Iterator[None]:
+        """While a file is being opened elsewhere: it may be removed before `add` is reached, and is not kept then."""
+        self._opening[path] = self._opening.get(path, 0) + 1
+        try:
+            yield
+        finally:
+            self._opening[path] -= 1
+            if not self._opening[path]:
+                del self._opening[path]
+                self._removed_meanwhile.discard(path)
+
     def add(self, path: str, opened: OpenFile) -> OpenFile:
-        """Keep a newly opened file and take it; a twin that was opened meanwhile wins."""
+        """Take a newly opened file and keep it; a twin that was opened meanwhile wins."""
+        opened.uses = 1
+        if path in self._removed_meanwhile:
+            opened.doomed = True
+            return opened
         known = self.take(path)
         if known is not None:
             os.close(opened.fd)
             return known
-        opened.uses = 1
         self._files[path] = opened
         while len(self._files) > self._limit:
             self._drop(self._files.popitem(last=False)[1])
@@ -60,13 +79,15 @@ class OpenFiles:
 
     def forget(self, path: str) -> None:
         """The file is removed: its descriptor is closed as soon as nobody reads it."""
+        if path in self._opening:
+            self._removed_meanwhile.add(path)
         file = self._files.pop(path, None)
         if file is not None:
             self._drop(file)
 
     def forget_below(self, folder: str) -> None:
         """The same for every file whose path starts with `folder`."""
-        for path in [path for path in self._files if path.startswith(folder)]:
+        for path in [path for path in (*self._files, *self._opening) if path.startswith(folder)]:
             self.forget(path)
 
     def close(self) -> None:

@@ -44,6 +44,8 @@ def _cut(escaped: str) -> list[str]:
         if size + length > SEGMENT_BYTES:
             pieces.append(piece + _CONTINUED)
             piece, size = "", 0
+        if unit == "." and not piece:  # a piece is a name of its own
+            unit, length = "%2E", 3
         piece += unit
         size += length
     return [*pieces, piece]

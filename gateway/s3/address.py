@@ -100,9 +100,10 @@ def parse_query(raw_query: str) -> dict[str, str]:
         if not part:
             continue
         name, _, value = part.partition("=")
-        name = _decode_parameter(name)
+        if "%" in part or "+" in part or not part.isprintable() or not part.isascii():
+            name, value = _decode_parameter(name), _decode_parameter(value)
         if name not in parameters:
-            parameters[name] = _decode_parameter(value)
+            parameters[name] = value
         elif name in KNOWN_PARAMETERS or name.lower().startswith(_KNOWN_PREFIXES):
             raise S3Error(Code.InvalidArgument, "A query parameter was given more than once.", ArgumentName=name)
     return parameters

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/cors.html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 # What may be echoed into a header: an origin is scheme, host and port; a header's name is an HTTP token.
 _ORIGIN = re.compile(r"[!-~]{1,1024}\Z")
@@ -13,9 +14,24 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}\Z")
 _MAX_REQUEST_HEADERS = 100
 
 
+class Rule(Protocol):
+    """One rule; the first that fits counts. `*` in an origin or in a header's name stands for any text."""
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]: ...
+    @property
+    def allowed_methods(self) -> tuple[str, ...]: ...
+    @property
+    def allowed_headers(self) -> tuple[str, ...]: ...
+    @property
+    def expose_headers(self) -> tuple[str, ...]: ...
+    @property
+    def max_age_s(self) -> int | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class CorsRule:
-    """One rule; the first that fits counts. `*` in an origin or in a header's name stands for any text."""
+    """A rule as a value of this room."""
 
     allowed_origins: tuple[str, ...]
     allowed_methods: tuple[str, ...]
@@ -25,7 +41,7 @@ class CorsRule:
 
 
 def match_preflight(
-    rules: Sequence[CorsRule], origin: str, method: str, request_headers: str = ""
+    rules: Sequence[Rule], origin: str, method: str, request_headers: str = ""
 ) -> dict[str, str] | None:
     """The headers that allow what a preflight asks for, or None where no rule allows all of it.
 
@@ -47,7 +63,7 @@ def match_preflight(
     return None
 
 
-def match_actual(rules: Sequence[CorsRule], origin: str, method: str) -> dict[str, str]:
+def match_actual(rules: Sequence[Rule], origin: str, method: str) -> dict[str, str]:
     """The headers that let a page of `origin` read the answer to this request; empty where no rule fits."""
     for rule in rules:
         allowed = _allow(rule, origin, method)
@@ -56,7 +72,7 @@ def match_actual(rules: Sequence[CorsRule], origin: str, method: str) -> dict[st
     return {}
 
 
-def _allow(rule: CorsRule, origin: str, method: str) -> dict[str, str] | None:
+def _allow(rule: Rule, origin: str, method: str) -> dict[str, str] | None:
     if method not in rule.allowed_methods or not _ORIGIN.match(origin):
         return None
     fitting = next((pattern for pattern in rule.allowed_origins if _fits(pattern, origin)), None)

@@ -19,7 +19,7 @@ from lxml import etree
 from gateway.errors import Code, S3Error
 from gateway.s3.address import encode_key, validate_key
 from gateway.s3.conditions import quoted_etag
-from gateway.s3.cors import CorsRule
+from gateway.s3.cors import Rule
 from gateway.s3.headers import parse_http_date, parse_iso_date, render_iso_date, validate_tags
 from gateway.s3.results import (
     BucketList,
@@ -396,12 +396,12 @@ def render_acl(owner: Owner, *, public_read: bool = False) -> bytes:
     )
 
 
-def render_cors(rules: Iterable[CorsRule]) -> bytes:
+def render_cors(rules: Iterable[Rule]) -> bytes:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketCors.html"""
     return _document(f"<CORSConfiguration {_XMLNS}>{''.join(map(_cors_rule, rules))}</CORSConfiguration>")
 
 
-def _cors_rule(rule: CorsRule) -> str:
+def _cors_rule(rule: Rule) -> str:
     lists = (
         ("AllowedOrigin", rule.allowed_origins),
         ("AllowedMethod", rule.allowed_methods),

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from gateway.errors import Code, S3Error
-from gateway.policy.model import CorsRule as PolicyCorsRule
-from gateway.s3.cors import CorsRule, match_actual, match_preflight
+from gateway.s3.cors import Rule, match_actual, match_preflight
 from gateway.s3.xml import render_cors
 from gateway.web.answers import Answer, xml_answer
 from gateway.web.call import Call, Services
@@ -13,16 +12,16 @@ _VARY = ("Vary", "Origin")
 _PREFLIGHT_VARY = ("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 
 
-def rules_of(services: Services, bucket: str | None) -> Sequence[CorsRule]:
+def rules_of(services: Services, bucket: str | None) -> Sequence[Rule]:
     """The rules of a bucket: its category's, or its project's; none for a bucket that does not exist."""
     if bucket is None:
         return ()
     category = services.policies.bucket(bucket)
     if category is not None:
-        return [_rule(rule) for rule in category.cors]
+        return category.cors
     found = services.store.buckets.find(bucket)
     project = services.policies.project(found.project) if found else None
-    return [_rule(rule) for rule in project.cors] if project else ()
+    return project.cors if project else ()
 
 
 def cors_headers(services: Services, bucket: str | None, method: str, origin: str | None) -> list[tuple[str, str]]:
@@ -62,9 +61,3 @@ async def preflight(call: Call) -> Answer:
             ResourceType="OBJECT",
         )
     return Answer(200, [_PREFLIGHT_VARY, *allowed.items()])
-
-
-def _rule(rule: PolicyCorsRule) -> CorsRule:
-    return CorsRule(
-        rule.allowed_origins, rule.allowed_methods, rule.allowed_headers, rule.expose_headers, rule.max_age_s
-    )
