@@ -12,14 +12,11 @@ from gateway.errors import Code, S3Error
 from gateway.s3.conditions import WriteCondition
 from gateway.store import writes
 from gateway.store.database import Connection, Database
-from gateway.store.listing import ListQuery, Page, Row, list_page, seek_sql
+from gateway.store.listing import ListQuery, Page, Row, list_page, walk_rows
 from gateway.store.records import Garbage, Intent, ObjectPart, ObjectRecord, dump_texts
 
 _LARGEST_MAP = 20_000
-_seek_listed = seek_sql(
-    "SELECT key, size, etag, modified_s, uploader, checksum_algorithm, checksum_type FROM objects WHERE bucket = ?",
-    "key, version_id",
-)
+_LISTED = "key, size, etag, modified_s, uploader, checksum_algorithm, checksum_type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ class Catalog:
         """One page of a bucket's objects, in the byte order of their keys."""
 
         def work(connection: Connection) -> Page[ListedRow]:
-            return list_page(query, _seek_listed(connection, query.bucket), _listed)
+            return list_page(query, walk_rows(connection, query, _LISTED, "objects"), _listed)
 
         return await self._database.read(work)
 

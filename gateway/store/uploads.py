@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from gateway.errors import Code, S3Error
@@ -11,7 +12,7 @@ from gateway.store import writes
 from gateway.store.buckets import find_bucket
 from gateway.store.catalog import Catalog
 from gateway.store.database import Connection, Database
-from gateway.store.listing import ListQuery, Page, Row, list_page, seek_sql
+from gateway.store.listing import ListQuery, Page, Row, list_page, select_rows
 from gateway.store.records import (
     Garbage,
     Intent,
@@ -28,11 +29,7 @@ _COLUMNS = (
     "checksum_type, headers, metadata, tags, result"
 )
 _PART_COLUMNS = "part_number, size, etag, modified_s, location, checksum_algorithm, checksum_value"
-_seek_listed = seek_sql(
-    "SELECT key, upload_id, uploader, initiator, created_s, checksum_algorithm, checksum_type FROM uploads "
-    "WHERE state != 'done' AND bucket = ?",
-    "key, upload_id",
-)
+_LISTED = "key, upload_id, uploader, initiator, created_s, checksum_algorithm, checksum_type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +129,18 @@ class Uploads:
     async def list_uploads(self, query: ListQuery, after_upload_id: str) -> Page[ListedUploadRow]:
         """One page of a bucket's unfinished uploads by key, then by id; `after_upload_id` narrows `query.after`."""
 
+        after, marker = query.after, after_upload_id
+        source = "uploads WHERE state != 'done' AND bucket = :bucket"
+
         def work(connection: Connection) -> Page[ListedUploadRow]:
-            seek = _seek_listed(connection, query.bucket)
-
-            def from_marker(start: str, inclusive: bool, end: str | None) -> Iterator[Row]:
-                if not after_upload_id or start != query.after or inclusive:
-                    return seek(start, inclusive, end)
-                return (row for row in seek(start, True, end) if row[0] != start or row[1] > after_upload_id)
-
-            return list_page(query, from_marker, lambda row: ListedUploadRow(*row))
+            rows: Iterator[Row] = select_rows(connection, query, _LISTED, source, "key, upload_id")
+            if not marker or not after.startswith(query.prefix):
+                return list_page(query, rows, _listed)
+            same_key = connection.execute(
+                f"SELECT {_LISTED} FROM {source} AND key = :key AND upload_id > :marker ORDER BY upload_id",
+                {"bucket": query.bucket, "key": after, "marker": marker},
+            )
+            return list_page(query, chain(same_key, rows), _listed)
 
         return await self._database.read(work)
 
@@ -160,6 +160,10 @@ class Uploads:
                 "DELETE FROM uploads WHERE state = 'done' AND touched_s < ?", (touched_s,)
             )
         )
+
+
+def _listed(row: Row) -> ListedUploadRow:
+    return ListedUploadRow(*row)
 
 
 def _upload(row: Row) -> UploadRecord:

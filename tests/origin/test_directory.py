@@ -1,0 +1,491 @@
+"""The directory origin: whole bodies or none, safe on disk before anybody is told, and readers that are never surprised."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.origin.base import BodyMeta, BodyReader, BodyWriter
+from gateway.origin.directory import DirectoryOrigin
+from gateway.origin.errors import BodyNotFound, OriginError, OriginFull
+from tests.support.data import ODD_KEYS
+from tests.support.house import read_to_the_end
+
+META = BodyMeta("b", "k", "ann", "w1", '"e"', {"content-type": "text/é"}, {"a": "ü"}, {"t": "1"})
+MIB = 1 << 20
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "objects"
+
+
+@pytest.fixture
+async def origin(root: Path) -> AsyncIterator[DirectoryOrigin]:
+    opened = DirectoryOrigin(root)
+    yield opened
+    await opened.close()
+
+
+def files_of(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+
+
+def folders_of(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_dir() and path.name != ".leaving"}
+
+
+async def whole(origin: DirectoryOrigin, location: str, size: int, piece: int = MIB) -> bytes:
+    reader = await origin.open(location)
+    try:
+        return await read_to_the_end(reader, 0, size, piece)
+    finally:
+        reader.close()
+
+
+async def assembled(origin: DirectoryOrigin, bodies: list[bytes], write_id: str = "up", key: str = "film") -> str:
+    """A multipart object of these parts; gives its location."""
+    location = origin.locate_upload("b", key, write_id)
+    parts = []
+    for number, body in enumerate(bodies, 1):
+        part = origin.locate_part(location, number, f"w{number}")
+        await origin.store(part, body, None)
+        parts.append((part, len(body)))
+    await origin.assemble(location, parts, META)
+    return location
+
+
+def deleted_descriptors() -> list[str]:
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:
+            continue
+        if target.endswith("(deleted)") and "objects/" in target:
+            found.append(target)
+    return found
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 3 * MIB + 5])
+async def test_a_stored_body_is_read_back(origin, size):
+    body = os.urandom(size)
+    location = origin.locate("b", "k", "w1")
+    await origin.store(location, body, META)
+    assert await whole(origin, location, size) == body
+
+
+async def test_a_written_body_exists_after_finish_and_not_before_it_was_begun(origin, root):
+    location = origin.locate("b", "k", "w1")
+    writer = await origin.create(location, 6)
+    assert writer.location == location
+    await writer.write(b"abc")
+    await writer.write(memoryview(b"def"))
+    await writer.finish(META)
+    await writer.abort()
+    assert await whole(origin, location, 6) == b"abcdef"
+    assert files_of(root) == {location, location + ".json"}
+
+
+async def test_what_lies_beside_a_body_is_enough_to_rebuild_its_row(origin, root):
+    location = origin.locate("b", "k", "w1")
+    await origin.store(location, b"x", META)
+    assert json.loads((root / f"{location}.json").read_bytes()) == {
+        "bucket": "b", "key": "k", "uploader": "ann", "write_id": "w1", "etag": '"e"',
+        "headers": {"content-type": "text/é"}, "metadata": {"a": "ü"}, "tags": {"t": "1"},
+    }  # fmt: skip
+
+
+async def test_a_body_of_another_size_than_announced_is_never_finished(origin, root):
+    for data in (b"ab", b"abcd"):
+        writer = await origin.create(origin.locate("b", "k", "w1"), 3)
+        await writer.write(data)
+        with pytest.raises(OriginError):
+            await writer.finish(META)
+        await writer.abort()
+        assert files_of(root) == set()
+        assert folders_of(root) == set()
+
+
+async def test_a_location_is_written_once(origin):
+    location = origin.locate("b", "k", "w1")
+    await origin.store(location, b"first", META)
+    with pytest.raises(OriginError):
+        await origin.store(location, b"other", META)
+    with pytest.raises(OriginError):
+        await origin.create(location, 1)
+    assert await whole(origin, location, 5) == b"first"
+
+
+@pytest.mark.parametrize("location", ["b/none@w", "b/none@w/", "b/none@w/00001-w"])
+async def test_what_is_not_there_is_body_not_found_and_may_be_deleted(origin, location):
+    with pytest.raises(BodyNotFound):
+        await origin.open(location)
+    await origin.delete(location)
+
+
+async def test_a_deleted_body_takes_its_empty_directories_along_and_no_other(origin, root):
+    keep, gone = origin.locate("b", "x/keep", "w1"), origin.locate("b", "x/y/z/gone", "w2")
+    for location in (keep, gone):
+        await origin.store(location, b"1", META)
+    await origin.delete(gone)
+    await origin.delete(gone)
+    assert files_of(root) == {keep, keep + ".json"}
+    assert folders_of(root) == {"b", "b/x"}
+    with pytest.raises(BodyNotFound):
+        await origin.open(gone)
+    await origin.delete(keep)
+    assert folders_of(root) == set()
+    assert root.is_dir()
+
+
+async def test_odd_keys_all_live_beside_each_other(origin, root):
+    locations = [origin.locate("b", key, f"{number:032x}") for number, key in enumerate(ODD_KEYS)]
+    for number, location in enumerate(locations):
+        await origin.store(location, b"%d" % number, replace(META, key=ODD_KEYS[number]))
+    for number, location in enumerate(locations):
+        assert await whole(origin, location, len(str(number))) == b"%d" % number
+    for location in locations:
+        await origin.delete(location)
+    assert files_of(root) == set()
+    assert folders_of(root) == set()
+
+
+@pytest.mark.parametrize("key", ["a" * 200 + "../x", "a" * 200 + "./x", "./" * 300 + "x", "../../x", "a/.." + "b" * 300])
+async def test_keys_of_dots_are_removed_without_a_trace_as_well(origin, root, key):
+    location = origin.locate("b", key, "w1")
+    await origin.store(location, b"1", META)
+    assert all(name.startswith("b/") for name in files_of(root))
+    await origin.delete(location)
+    assert (files_of(root), folders_of(root)) == (set(), set())
+
+
+async def test_a_reader_keeps_its_body_when_it_is_deleted_or_replaced(origin):
+    location = origin.locate("b", "k", "w1")
+    await origin.store(location, b"old" * MIB, META)
+    reader = await origin.open(location)
+    assert await reader.read(0, 3) == b"old"
+    await origin.delete(location)
+    assert await read_to_the_end(reader, 0, 3 * MIB) == b"old" * MIB
+    region = await reader.region(5, 100)
+    assert region is not None
+    assert (region.offset, region.size) == (5, 100)
+    assert os.pread(region.fd, 4, 5) == b"dold"
+    reader.close()
+    assert deleted_descriptors() == []
+
+
+async def test_a_reader_of_a_multipart_body_keeps_all_of_it_when_it_is_deleted(origin, root):
+    bodies = [b"a" * MIB, b"b" * MIB, b"c" * 17]
+    location = await assembled(origin, bodies)
+    first, second = await origin.open(location), await origin.open(location)
+    assert await first.read(0, 10) == b"a" * 10
+    await origin.delete(location)
+    with pytest.raises(BodyNotFound):
+        await origin.open(location)
+    for reader in (first, second):
+        assert await read_to_the_end(reader, 0, 2 * MIB + 17) == b"".join(bodies)
+        reader.close()
+    await origin.close()
+    assert files_of(root) == set()
+    assert deleted_descriptors() == []
+
+
+async def test_what_was_left_for_readers_of_a_process_that_died_is_removed_at_the_next_start(origin, root):
+    location = await assembled(origin, [b"a" * 10, b"b" * 10])
+    await origin.open(location)
+    await origin.delete(location)
+    again = DirectoryOrigin(root)
+    assert files_of(root) == set()
+    await again.close()
+
+
+async def test_an_opening_that_meets_a_deletion_reads_or_finds_nothing_and_keeps_no_descriptor(origin):
+    await origin.store(origin.locate("b", "keep", "w0"), b"1", META)
+    for number in range(60):
+        location = origin.locate("b", "k", f"w{number + 1}")
+        await origin.store(location, b"x" * 100, META)
+        opening = asyncio.ensure_future(origin.open(location))
+        await asyncio.gather(opening, origin.delete(location), return_exceptions=True)
+        if opening.exception() is None:
+            reader: BodyReader = opening.result()
+            assert await reader.read(0, 100) == b"x" * 100
+            reader.close()
+        else:
+            assert isinstance(opening.exception(), BodyNotFound)
+    assert deleted_descriptors() == [], "a removed body must give its room back"
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.data())
+def test_any_piece_of_a_multipart_body_is_what_its_parts_say(tmp_path_factory, sizes, data):
+    async def scenario() -> None:
+        origin = DirectoryOrigin(tmp_path_factory.mktemp("objects"), durable=False)
+        body = os.urandom(sum(sizes))
+        ends = [sum(sizes[: number + 1]) for number in range(len(sizes))]
+        location = await assembled(origin, [body[end - size : end] for end, size in zip(ends, sizes, strict=True)])
+        offset = data.draw(st.integers(0, len(body) - 1))
+        size = data.draw(st.integers(1, len(body) - offset))
+        reader = await origin.open(location)
+        assert await read_to_the_end(reader, offset, size, data.draw(st.integers(1, 64))) == body[offset : offset + size]
+        regions, position = b"", offset
+        while position < offset + size:
+            region = await reader.region(position, offset + size - position)
+            assert region is not None
+            regions += os.pread(region.fd, region.size, region.offset)
+            position += region.size
+        assert regions == body[offset : offset + size]
+        assert await reader.region(len(body), 1) is None
+        with pytest.raises(OriginError):
+            await reader.read(len(body), 1)
+        reader.close()
+        copied = origin.locate("b", "copy", "w9")
+        await origin.copy(location, offset, size, copied, META)
+        assert await whole(origin, copied, size) == body[offset : offset + size]
+        await origin.close()
+
+    asyncio.run(scenario())
+
+
+async def test_reading_past_the_end_is_an_error_and_no_empty_piece(origin):
+    location = origin.locate("b", "k", "w1")
+    await origin.store(location, b"abc", META)
+    reader = await origin.open(location)
+    assert await reader.read(1, 100) == b"bc"
+    assert await reader.region(3, 1) is None
+    with pytest.raises(OriginError):
+        await reader.read(3, 1)
+    reader.close()
+
+
+@pytest.mark.parametrize(("offset", "size"), [(0, 100_000), (0, 10), (99_990, 10), (5, 0), (17, 70_000)])
+async def test_a_copy_has_the_bytes_that_were_asked_for_and_outlives_its_source(origin, offset, size):
+    body = os.urandom(100_000)
+    source, target = origin.locate("b", "k", "w1"), origin.locate("c", "deep/er/k", "w2")
+    await origin.store(source, body, META)
+    await origin.copy(source, offset, size, target, replace(META, key="k2"))
+    await origin.delete(source)
+    if size:
+        assert await whole(origin, target, size) == body[offset : offset + size]
+
+
+async def test_a_copy_of_more_than_there_is_fails_and_leaves_nothing(origin, root):
+    source, target = origin.locate("b", "k", "w1"), origin.locate("b", "k2", "w2")
+    await origin.store(source, b"abc", META)
+    with pytest.raises(OriginError):
+        await origin.copy(source, 1, 10, target, META)
+    assert files_of(root) == {source, source + ".json"}
+    with pytest.raises(BodyNotFound):
+        await origin.copy("b/none@w", 0, 1, target, META)
+
+
+async def test_assembling_again_with_other_parts_takes_the_new_ones(origin):
+    location = await assembled(origin, [b"a" * 10, b"b" * 10])
+    assert await whole(origin, location, 20) == b"a" * 10 + b"b" * 10
+    part = origin.locate_part(location, 3, "w3")
+    await origin.store(part, b"c" * 5, None)
+    await origin.assemble(location, [(part, 5)], META)
+    assert await whole(origin, location, 5) == b"c" * 5
+
+
+async def test_a_deleted_upload_takes_all_its_parts_along(origin, root):
+    location = origin.locate_upload("b", "film", "up")
+    for number in (1, 2):
+        await origin.store(origin.locate_part(location, number, "w"), b"x", None)
+    await origin.delete(location)
+    assert (files_of(root), folders_of(root)) == (set(), set())
+
+
+async def test_describe_replaces_what_lies_beside(origin, root):
+    location = origin.locate("b", "k", "w1")
+    await origin.store(location, b"x", META)
+    await origin.describe(location, replace(META, tags={"new": "2"}))
+    assert json.loads((root / f"{location}.json").read_bytes())["tags"] == {"new": "2"}
+    upload = await assembled(origin, [b"ab", b"cd"])
+    await origin.describe(upload, replace(META, tags={"new": "3"}))
+    manifest = json.loads((root / upload / "manifest.json").read_bytes())
+    assert manifest["tags"] == {"new": "3"}
+    assert await whole(origin, upload, 4) == b"abcd"
+    assert not [name for name in files_of(root) if name.endswith("~")]
+
+
+@pytest.mark.parametrize("kind", ["body", "multipart"])
+async def test_describing_a_body_that_is_gone_leaves_nothing_behind(origin, root, kind):
+    keep = origin.locate("b", "keep", "w0")
+    await origin.store(keep, b"1", META)
+    location = origin.locate("b", "k", "w1") if kind == "body" else await assembled(origin, [b"ab"])
+    if kind == "body":
+        await origin.store(location, b"x", META)
+    await origin.delete(location)
+    with pytest.raises(OriginError):
+        await origin.describe(location, META)
+    assert files_of(root) == {keep, keep + ".json"}
+
+
+@pytest.mark.parametrize("kind", ["body", "multipart"])
+async def test_descriptions_at_the_same_time_never_mix(origin, root, kind):
+    """The manifest is the only record of which files make a multipart body: a torn one is a lost object."""
+    if kind == "body":
+        location = origin.locate("b", "k", "w1")
+        await origin.store(location, b"ab", META)
+        path = root / f"{location}.json"
+    else:
+        location = await assembled(origin, [b"a", b"b"])
+        path = root / location / "manifest.json"
+    metas = [replace(META, tags={f"t{number}": "x" * (number * 3000)}) for number in range(8)]
+    for _ in range(40):
+        results = await asyncio.gather(*(origin.describe(location, meta) for meta in metas), return_exceptions=True)
+        assert json.loads(path.read_bytes())["tags"] in [meta.tags for meta in metas]
+        assert [result for result in results if result is not None] == []
+    assert not [name for name in files_of(root) if name.endswith("~")]
+
+
+async def test_a_body_is_on_the_disk_before_anybody_is_told(origin, root, monkeypatch):
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), root))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    location = origin.locate("b", "x/k", "w1")
+    await origin.store(location, b"1", META)
+    assert {location, ".", "b", "b/x"} <= set(synced)
+    synced.clear()
+    writer = await origin.create(origin.locate("b", "x/k", "w2"), 1)
+    await writer.write(b"1")
+    await writer.finish(META)
+    assert {origin.locate("b", "x/k", "w2"), "b/x"} <= set(synced)
+    synced.clear()
+    await origin.copy(location, 0, 1, origin.locate("b", "y/k", "w3"), META)
+    assert {"b", "b/y"} <= set(synced)
+
+
+async def test_a_manifest_is_on_the_disk_before_it_takes_the_place_of_the_old_one(origin, root, monkeypatch):
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{fd}")))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    location = await assembled(origin, [b"a", b"b"])
+    assert any(name.startswith("manifest.json") for name in synced)
+    synced.clear()
+    await origin.describe(location, META)
+    assert any(name.startswith("manifest.json") for name in synced), "it is the only record of the body's parts"
+
+
+async def test_a_store_that_nobody_waits_for_any_more_leaves_nothing_after_its_deletion(origin, root):
+    """Cancelled, then removed by who began it: the thread that still writes must not outlive that removal."""
+    keep = origin.locate("b", "keep", "w0")
+    await origin.store(keep, b"1", META)
+    for number in range(3):
+        location = origin.locate("b", "k", f"w{number + 1}")
+        storing = asyncio.ensure_future(origin.store(location, bytes(24 * MIB), META))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        storing.cancel()
+        await asyncio.gather(storing, return_exceptions=True)
+        await origin.delete(location)
+    await origin.close()
+    assert files_of(root) == {keep, keep + ".json"}
+
+
+async def test_a_writer_that_nobody_waits_for_any_more_writes_into_nobody_elses_file(origin, root, tmp_path):
+    """Its descriptor is closed by abort(), but only when no thread may use it any more: its number is given away."""
+    writer = await origin.create(origin.locate("b", "k", "w1"), 9)
+    pipes = [root / "b" / f"pipe{number}@w" for number in range(8)]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    busy = [asyncio.ensure_future(origin.open(f"b/{pipe.name}")) for pipe in pipes]  # every thread waits for a pipe
+    await asyncio.sleep(0)
+    writing = asyncio.ensure_future(writer.write(b"mine mine"))
+    await asyncio.sleep(0)
+    writing.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    aborting = asyncio.ensure_future(_abort_after(writing, writer))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    with (tmp_path / "theirs").open("wb") as theirs:  # takes the lowest number that is free
+        for pipe in pipes:
+            await asyncio.to_thread(_open_for_a_moment, pipe)
+        await asyncio.gather(*busy)
+        await aborting
+        theirs.flush()
+    assert (tmp_path / "theirs").read_bytes() == b""
+    for reader in busy:
+        reader.result().close()
+
+
+async def _abort_after(writing: "asyncio.Future[None]", writer: BodyWriter) -> None:
+    await asyncio.gather(writing, return_exceptions=True)
+    await writer.abort()
+
+
+def _open_for_a_moment(pipe: Path) -> None:
+    with pipe.open("wb"):
+        pass
+
+
+async def test_a_full_disk_is_said_to_be_full(origin, monkeypatch):
+    def full(_fd: int, _data: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OriginFull):
+        await origin.store(origin.locate("b", "k", "w1"), b"abc", META)
+
+
+async def test_a_symbolic_link_in_place_of_a_body_is_not_followed(origin, root, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    (root / "b").mkdir()
+    location = origin.locate("b", "k", "w1")
+    (root / location).symlink_to(secret)
+    with pytest.raises(OriginError):
+        await origin.open(location)
+    with pytest.raises(OriginError):
+        await origin.store(location, b"x", META)
+    assert secret.read_bytes() == b"secret"
+
+
+async def test_a_manifest_that_is_no_json_is_an_origin_error(origin, root):
+    location = await assembled(origin, [b"a"])
+    (root / location / "manifest.json").write_bytes(b"")
+    with pytest.raises(OriginError):
+        await origin.open(location)
+
+
+async def test_many_writers_and_removers_in_one_tree_do_not_disturb_each_other(origin, root):
+    """Empty directories are removed while others make them."""
+
+    async def come_and_go(number: int) -> None:
+        for turn in range(15):
+            location = origin.locate("b", f"x/y/{number % 2}/k", f"w{number}-{turn}")
+            await origin.store(location, b"1", META)
+            assert await whole(origin, location, 1) == b"1"
+            await origin.delete(location)
+
+    await asyncio.gather(*(come_and_go(number) for number in range(8)))
+    assert (files_of(root), folders_of(root)) == (set(), set())
+
+
+async def test_files_are_their_owners_alone(origin, root):
+    before = os.umask(0)
+    try:
+        location = await assembled(origin, [b"a"])
+        await origin.store(origin.locate("b", "k", "w1"), b"x", META)
+        await origin.describe(location, META)
+    finally:
+        os.umask(before)
+    assert {oct(path.stat().st_mode & 0o077) for path in (root, *root.rglob("*"))} == {"0o0"}

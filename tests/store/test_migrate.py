@@ -1,0 +1,66 @@
+"""Migrations: each applied once, all or nothing, and never to a file that is not ours."""
+
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.store.migrate import migrate, migrations, require_ours
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    opened = sqlite3.connect(":memory:", isolation_level=None)
+    yield opened
+    opened.close()
+
+
+def schema(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    return connection.execute("SELECT name, sql FROM sqlite_schema ORDER BY name").fetchall()
+
+
+def test_numbers_go_up_by_one_from_one():
+    assert [number for number, _ in migrations()] == list(range(1, len(migrations()) + 1))
+
+
+def test_an_empty_file_gets_the_whole_schema(connection):
+    migrate(connection, check=True)
+    assert connection.execute("PRAGMA user_version").fetchone() == (len(migrations()),)
+    assert {"objects", "uploads", "intents", "garbage", "usage"} <= {name for name, _ in schema(connection)}
+
+
+def test_a_second_time_changes_nothing(connection):
+    migrate(connection, check=False)
+    before = schema(connection)
+    migrate(connection, check=True)
+    assert schema(connection) == before
+
+
+def test_a_newer_schema_is_refused(connection):
+    migrate(connection, check=False)
+    connection.execute("PRAGMA user_version = 1000")
+    with pytest.raises(sqlite3.DatabaseError, match="newer version"):
+        require_ours(connection)
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_somebody_elses_file_is_refused_and_left_as_it_is(connection, version):
+    connection.execute("CREATE TABLE somebody (else_ TEXT)")
+    connection.execute(f"PRAGMA user_version = {version}")
+    before = schema(connection)
+    with pytest.raises(sqlite3.DatabaseError, match="not a store of anbar"):
+        require_ours(connection)
+    assert schema(connection) == before
+
+
+def test_an_empty_file_and_a_store_of_ours_are_let_in(connection):
+    require_ours(connection)
+    migrate(connection, check=False)
+    require_ours(connection)
+
+
+def test_sizes_and_usage_cannot_become_negative(connection):
+    migrate(connection, check=False)
+    connection.execute("INSERT INTO usage VALUES ('p', '', '', 5, 1)")
+    with pytest.raises(sqlite3.IntegrityError):
+        connection.execute("UPDATE usage SET bytes = bytes - 6")

@@ -1,0 +1,191 @@
+"""The commit protocol's transactions, each on its own: a write ends once, and what it left is always on record."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from gateway.errors import Code, S3Error
+from gateway.s3.conditions import WriteCondition
+from gateway.store import writes
+from gateway.store.database import Connection
+from gateway.store.records import Garbage, Intent, ObjectRecord
+from gateway.store.usage import UsageRow, read_usage
+
+ABSENT = WriteCondition(if_none_match=True)
+PRESENT = WriteCondition(if_match="*")
+
+
+@pytest.fixture
+def names() -> Iterator[str]:
+    return iter(f"w{number}" for number in range(10_000))
+
+
+def intent(name: str, key: str = "k", bucket: str = "demo-media", size: int = 3) -> Intent:
+    return Intent(name, "put", bucket, key, "ops", size, "local", f"at-{name}", 1)
+
+
+def row(of: Intent, size: int = 3) -> ObjectRecord:
+    return ObjectRecord(of.bucket, of.key, of.uploader, size, f'"{of.intent_id}"', 10, "local", of.location)
+
+
+async def put(store, name: str, key: str = "k", size: int = 3, condition=None) -> Garbage | None:
+    begun = intent(name, key, size=size)
+    await store.catalog.begin(begun, condition)
+    replaced: Garbage | None = await store.catalog.commit(begun, row(begun, size), condition)
+    return replaced
+
+
+async def rows(store, table: str) -> list[tuple[object, ...]]:
+    found: list[tuple[object, ...]] = await store.database.read(
+        lambda c: c.execute(f"SELECT * FROM {table}").fetchall()
+    )
+    return found
+
+
+async def used(store) -> UsageRow:
+    found = await read_usage(store.database, "demo")
+    return found[0] if found else UsageRow("demo", None, None, 0, 0)
+
+
+async def test_a_write_ends_committed_and_leaves_no_intent(store):
+    assert await put(store, "a") is None
+    assert await rows(store, "intents") == []
+    assert (await used(store)).bytes == 3
+
+
+async def test_a_write_ends_once(store):
+    begun = intent("a")
+    await store.catalog.begin(begun, None)
+    await store.catalog.commit(begun, row(begun), None)
+    assert await store.catalog.release(begun) is None, "what was committed is left alone"
+    with pytest.raises(S3Error) as refused:
+        await store.catalog.commit(begun, row(begun), None)
+    assert refused.value.code is Code.OperationAborted
+    assert await rows(store, "garbage") == []
+    assert (await used(store)).objects == 1
+
+
+async def test_a_released_write_can_not_be_committed_and_its_body_is_on_record(store):
+    begun = intent("a")
+    await store.catalog.begin(begun, None)
+    assert await store.catalog.release(begun) == Garbage("at-a", "local", "", "", "ops")
+    with pytest.raises(S3Error):
+        await store.catalog.commit(begun, row(begun), None)
+    assert await store.catalog.find("demo-media", "k") is None
+    assert len(await rows(store, "garbage")) == 1
+
+
+async def test_the_body_that_is_replaced_is_on_record_and_charged_no_more(store):
+    await put(store, "a", size=5)
+    replaced = await put(store, "b", size=7)
+    assert replaced == Garbage("at-a", "local", "demo", "media", "ops")
+    assert await store.catalog.list_garbage(10) == [replaced]
+    assert ((await used(store)).bytes, (await used(store)).objects) == (7, 1)
+
+
+async def test_a_deleted_body_is_charged_until_it_is_gone_and_given_back_once(store):
+    await put(store, "a", size=5)
+    garbage = await store.catalog.delete("demo-media", "k", None)
+    assert garbage == Garbage("at-a", "local", "demo", "media", "ops", 5, 1)
+    assert (await used(store)).bytes == 5
+    await asyncio.gather(*(store.catalog.forget_garbage([garbage]) for _ in range(3)))
+    assert await used(store) == UsageRow("demo", None, None, 0, 0)
+    assert await store.catalog.delete("demo-media", "k", None) is None
+
+
+async def test_nothing_is_committed_into_a_bucket_that_is_not_there(store):
+    begun = intent("a", bucket="nowhere")
+    await store.catalog.begin(begun, None)
+    with pytest.raises(S3Error) as refused:
+        await store.catalog.commit(begun, row(begun), None)
+    assert refused.value.code is Code.NoSuchBucket
+    assert await store.catalog.release(begun) is not None
+
+
+async def test_a_bucket_that_is_removed_during_a_write_refuses_its_commit(store):
+    await store.buckets.create(replace(store.buckets.get("demo-media"), bucket="new", category="new", source="client"))
+    begun = intent("a", bucket="new")
+    await store.catalog.begin(begun, None)
+    await store.buckets.delete("new")
+    with pytest.raises(S3Error) as refused:
+        await store.catalog.commit(begun, row(begun), None)
+    assert refused.value.code is Code.NoSuchBucket
+    assert await store.catalog.release(begun) is not None
+
+
+async def test_a_bucket_with_an_object_is_not_removed(store):
+    await put(store, "a")
+    with pytest.raises(S3Error) as refused:
+        await store.buckets.delete("demo-media")
+    assert refused.value.code is Code.BucketNotEmpty
+
+
+@pytest.mark.parametrize(
+    ("condition", "there", "code"),
+    [
+        (ABSENT, True, Code.PreconditionFailed),
+        (PRESENT, False, Code.NoSuchKey),
+        (WriteCondition(if_match='"other"'), True, Code.PreconditionFailed),
+        (ABSENT, False, None),
+        (PRESENT, True, None),
+        (WriteCondition(if_match='"a"'), True, None),
+    ],
+)
+async def test_a_condition_is_checked_at_the_beginning_at_the_commit_and_at_a_delete(store, condition, there, code):
+    if there:
+        await put(store, "a")
+    late = intent("late")
+    await store.catalog.begin(late, None)
+    works = [
+        store.catalog.begin(intent("b"), condition),
+        store.catalog.commit(late, row(late), condition) if code else store.catalog.release(late),
+    ]
+    if condition is not ABSENT:
+        works.append(store.catalog.delete("demo-media", "k", condition))
+    for work in works:
+        if code is None:
+            await work
+            continue
+        with pytest.raises(S3Error) as refused:
+            await work
+        assert refused.value.code is code
+
+
+async def test_of_many_commits_that_all_found_nothing_one_wins(store):
+    begun = [intent(f"w{number}") for number in range(20)]
+    for each in begun:
+        await store.catalog.begin(each, ABSENT)
+    results = await asyncio.gather(
+        *(store.catalog.commit(each, row(each), ABSENT) for each in begun), return_exceptions=True
+    )
+    assert len([result for result in results if result is None]) == 1
+    assert {result.code for result in results if result is not None} == {Code.PreconditionFailed}
+    assert (await used(store)).objects == 1
+    assert len(await rows(store, "intents")) == 19, "those that lost are still to be released"
+
+
+async def test_after_a_crash_every_open_write_is_released_and_every_completing_upload_is_open(store):
+    await put(store, "done")
+    for number in range(3):
+        await store.catalog.begin(intent(f"open{number}"), None)
+    assert await store.catalog.recover() == 3
+    assert await store.catalog.recover() == 0
+    assert {garbage.location for garbage in await store.catalog.list_garbage(10)} == {f"at-open{n}" for n in range(3)}
+    assert await store.catalog.find("demo-media", "k") is not None
+
+
+async def test_a_transaction_that_fails_after_its_first_statement_leaves_no_trace(store):
+    begun = intent("a")
+    await store.catalog.begin(begun, None)
+
+    def half(connection: Connection) -> None:
+        writes.commit(connection, begun, row(begun), (), None)
+        raise RuntimeError("the rest of it")
+
+    with pytest.raises(RuntimeError):
+        await store.database.write(half)
+    assert len(await rows(store, "intents")) == 1
+    assert await rows(store, "objects") == []
+    assert await rows(store, "usage") == []
