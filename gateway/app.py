@@ -87,11 +87,12 @@ async def _listen_until(stop: asyncio.Event, settings: Settings, services: Servi
         backlog=_BACKLOG,
         reuse_address=True,
     )
-    admin = await _start_probes(settings, services.store)
     port = public.sockets[0].getsockname()[1]
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
-    _announce(f"ready: {'https' if settings.server.tls else 'http'}://{host}:{port}")
+    admin: web.AppRunner | None = None
     try:
+        admin = await _start_probes(settings, services.store)
+        _announce(f"ready: {'https' if settings.server.tls else 'http'}://{host}:{port}")
         await stop.wait()
     finally:
         public.close()
@@ -126,15 +127,24 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
         )
         await recover(rooms)
         sweeper = background.start(sweep_forever(rooms), "sweeper")
-        yield Services(settings, store, rooms, policies, _verifier(settings))
-        sweeper.cancel()
-        await sweep(rooms)
+        try:
+            yield Services(settings, store, rooms, policies, _verifier(settings))
+        finally:
+            sweeper.cancel()
+        await _sweep_once_more(rooms)
     finally:
         await background.close(settings.limits.drain_s)
         for opened in origins.values():
             await opened.close()
         await database.close()
         await hashing.close()
+
+
+async def _sweep_once_more(rooms: Rooms) -> None:
+    try:
+        await sweep(rooms)
+    except S3Error as error:
+        _log.warning("the last sweep is left to the next start: %s", error)
 
 
 def policy_buckets(policies: PolicySet, now_s: int) -> list[Bucket]:

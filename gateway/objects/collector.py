@@ -50,10 +50,10 @@ class Collector:
 
     async def collect_all(self) -> None:
         """Remove everything that is on record and can be removed."""
-        while True:
-            garbage = await self._catalog.list_garbage(_BATCH)
-            if not garbage or await self.collect(garbage) < len(garbage):
-                return
+        last: Garbage | None = None
+        while garbage := await self._catalog.list_garbage(_BATCH, last):
+            await self.collect(garbage)
+            last = garbage[-1]
 
     async def _collect_waiting(self) -> None:
         try:

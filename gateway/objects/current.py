@@ -11,12 +11,12 @@ from gateway.store.records import ObjectRecord
 _log = logging.getLogger("anbar.objects")
 
 
-async def successor(rooms: Rooms, gone: ObjectRecord, error: BodyNotFound) -> ObjectRecord:
+async def successor(rooms: Rooms, gone: ObjectRecord, error: BodyNotFound | None = None) -> ObjectRecord:
     """The row that replaced one whose body is not there any more; raises S3Error: NoSuchKey, InternalError."""
     current = await rooms.store.catalog.find(gone.bucket, gone.key)
     if current is None:
         raise S3Error(Code.NoSuchKey, Key=gone.key) from error
     if current.location == gone.location:
         _log.critical("the body of s3://%s/%s is gone: %s", gone.bucket, gone.key, gone.location)
-        raise origin_failed(error) from error
+        raise origin_failed(error or BodyNotFound(gone.location)) from error
     return current

@@ -49,19 +49,32 @@ class Found:
 
 
 async def find_bytes(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> Found:
-    """Decide what a GET or HEAD of this row is answered with.
+    """Decide what a GET or HEAD of this row, or of the one that replaced it, is answered with.
 
-    Raises S3Error: PreconditionFailed, InvalidRange, InvalidPartNumber.
+    Raises S3Error: PreconditionFailed, InvalidRange, InvalidPartNumber, NoSuchKey.
     """
+    parts: list[ObjectPart] = []
+    if wanted.part_number is not None:
+        record, parts = await object_parts(rooms, record)
     conditions = wanted.conditions
     if not conditions.empty and check_read(conditions, record.etag, record.modified_s) is Outcome.NOT_MODIFIED:
         return Found(record, not_modified=True)
     if wanted.part_number is not None:
-        return _part(record, await rooms.store.catalog.parts(record), wanted.part_number)
+        return _part(record, parts, wanted.part_number)
     if wanted.range is None or not if_range_holds(wanted.if_range, record.etag, record.modified_s):
         return Found(record)
     found = resolve_range(wanted.range, record.size)
     return Found(record, found, partial=found is not None)
+
+
+async def object_parts(rooms: Rooms, record: ObjectRecord) -> tuple[ObjectRecord, list[ObjectPart]]:
+    """A row and the parts that belong to it, or to the row that replaced it meanwhile."""
+    for _ in range(_TRIES):
+        parts = await rooms.store.catalog.parts(record)
+        if parts is not None:
+            return record, parts
+        record = await successor(rooms, record)
+    raise S3Error(Code.ServiceUnavailable)
 
 
 async def open_object(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> tuple[Found, BodyReader | None]:
@@ -75,9 +88,9 @@ async def open_object(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> tup
         if found.not_modified or not found.size:
             return found, None
         try:
-            return found, await rooms.origin(record.origin).open(record.location)
+            return found, await rooms.origin(found.record.origin).open(found.record.location)
         except BodyNotFound as error:
-            record = await successor(rooms, record, error)
+            record = await successor(rooms, found.record, error)
         except OriginError as error:
             raise origin_failed(error) from error
     raise S3Error(Code.ServiceUnavailable)

@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,6 +33,7 @@ MIN_PART_SIZE = 5 << 20
 """Bytes; every part but the last has at least as many."""
 
 _TRIES = 4
+_log = logging.getLogger("anbar.objects")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,7 @@ async def complete_upload(rooms: Rooms, upload: UploadRecord, request: CompleteR
     Raises S3Error: NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall, BadDigest, PreconditionFailed,
     InvalidRequest.
     """
-    async with rooms.locks.hold(upload.upload_id):
-        return await rooms.background.finish(_complete(rooms, upload, request), "complete")
+    return await rooms.background.finish(_complete_once(rooms, upload, request), "complete")
 
 
 async def abort_upload(rooms: Rooms, upload_id: str) -> None:
@@ -146,6 +147,11 @@ async def _abort(rooms: Rooms, upload_id: str) -> None:
     await rooms.collector.collect([await rooms.store.uploads.abort(upload_id)])
 
 
+async def _complete_once(rooms: Rooms, upload: UploadRecord, request: CompleteRequest) -> ObjectRecord:
+    async with rooms.locks.hold(upload.upload_id):  # whoever asks meanwhile gets the same answer
+        return await _complete(rooms, upload, request)
+
+
 async def _complete(rooms: Rooms, upload: UploadRecord, request: CompleteRequest) -> ObjectRecord:
     upload = await rooms.store.uploads.find(upload.upload_id, upload.bucket, upload.key)
     if upload.state == "done":
@@ -154,10 +160,20 @@ async def _complete(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
     try:
         return await _assemble(rooms, upload, request)
     except BaseException as error:
-        await rooms.store.uploads.reopen(upload.upload_id)
+        await reopen(rooms, upload.upload_id)
         if isinstance(error, OriginError):
             raise origin_failed(error) from error
         raise
+
+
+async def reopen(rooms: Rooms, upload_id: str) -> None:
+    """Let parts and another Complete come again; where the store cannot take it now, the sweeper does it."""
+    try:
+        await rooms.store.uploads.reopen(upload_id)
+        rooms.stuck.discard(upload_id)
+    except S3Error as error:
+        _log.warning("an upload is opened again later: %s", error)
+        rooms.stuck.add(upload_id)
 
 
 async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest) -> ObjectRecord:

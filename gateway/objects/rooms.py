@@ -40,7 +40,7 @@ class MemoryBudget:
 class Rooms:
     """The parts that the operations in this room are functions of.
 
-    `unfinished` are failed writes that the store could not be told of yet.
+    `unfinished` are failed writes, `stuck` uploads whose Complete failed, that the store could not be told of yet.
     """
 
     store: Store
@@ -53,6 +53,7 @@ class Rooms:
     hashing: Threads
     new_id: Callable[[], str] = new_id
     unfinished: dict[str, Intent] = field(default_factory=dict)
+    stuck: set[str] = field(default_factory=set)
     locks: KeyedLocks = field(default_factory=KeyedLocks)
 
     def origin(self, name: str) -> Origin:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from gateway.errors import Code, S3Error
-from gateway.objects.multipart import abort_upload
+from gateway.objects.multipart import abort_upload, reopen
 from gateway.objects.put import undo
 from gateway.objects.rooms import Rooms
 
@@ -27,6 +27,8 @@ async def sweep(rooms: Rooms) -> None:
     now_s = rooms.now_s()
     for intent in list(rooms.unfinished.values()):
         await undo(rooms, intent)
+    for upload_id in list(rooms.stuck):
+        await reopen(rooms, upload_id)
     await rooms.collector.collect_all()
     for upload_id in await rooms.store.uploads.idle_since(now_s - rooms.limits.upload_expiry_s, _BATCH):
         try:
@@ -46,3 +48,5 @@ async def sweep_forever(rooms: Rooms) -> None:
             await sweep(rooms)
         except S3Error as error:
             _log.warning("the sweep is left for later: %s", error)
+        except Exception:  # noqa: BLE001  (a bug must not end the sweeping for good)
+            _log.exception("the sweep failed")

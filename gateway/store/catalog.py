@@ -76,18 +76,19 @@ class Catalog:
 
         return await self._database.read(work)
 
-    async def parts(self, record: ObjectRecord) -> list[ObjectPart]:
-        """The parts of a multipart object, in order; empty for another one."""
+    async def parts(self, record: ObjectRecord) -> list[ObjectPart] | None:
+        """The parts of a multipart object, in order; empty for another one; None where the row was replaced."""
         if not record.part_count:
             return []
         rows = await self._database.read(
             lambda connection: connection.execute(
-                "SELECT part_number, size, checksum_value FROM object_parts "
-                "WHERE bucket = ? AND key = ? AND version_id = ? ORDER BY part_number",
-                (record.bucket, record.key, record.version_id),
+                "SELECT part_number, p.size, checksum_value FROM objects o JOIN object_parts p "
+                "ON p.bucket = o.bucket AND p.key = o.key AND p.version_id = o.version_id "
+                "WHERE o.bucket = ? AND o.key = ? AND o.version_id = ? AND o.location = ? ORDER BY part_number",
+                (record.bucket, record.key, record.version_id, record.location),
             ).fetchall()
         )
-        return [ObjectPart(*row) for row in rows]
+        return [ObjectPart(*row) for row in rows] or None
 
     async def begin(self, intent: Intent, condition: WriteCondition | None) -> None:
         """Record a write; raises S3Error: NoSuchBucket, NoSuchUpload, PreconditionFailed, NoSuchKey."""
@@ -130,8 +131,9 @@ class Catalog:
 
         return await self._database.write(work, lambda record: self._remember((bucket, key), record))
 
-    async def list_garbage(self, limit: int) -> list[Garbage]:
-        return await self._database.read(lambda connection: writes.list_garbage(connection, limit))
+    async def list_garbage(self, limit: int, after: Garbage | None = None) -> list[Garbage]:
+        """What is to be removed, `limit` bodies at a time, in one order."""
+        return await self._database.read(lambda connection: writes.list_garbage(connection, limit, after))
 
     async def forget_garbage(self, gone: Sequence[Garbage]) -> None:
         """The bodies are gone from the origin: give back what they were charged."""

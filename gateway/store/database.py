@@ -74,7 +74,8 @@ class Database:
         self.path = path
         self._loop = loop
         self._changes = ChangeCounter(path.with_name(path.name + "-lock"))
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
+        self._gathering: list[_Job] = []
         self._local = threading.local()
         self._readers = Threads(_READERS, "store-read")
         self._reader_connections: list[Connection] = []
@@ -108,6 +109,7 @@ class Database:
         if self._closed:
             return
         self._closed = True
+        self._hand_over()
         self._jobs.put(None)
         await self._loop.run_in_executor(None, self._writer.join)
         await self._readers.close()
@@ -125,7 +127,9 @@ class Database:
         if self._closed:
             raise S3Error(Code.ServiceUnavailable)
         future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put(_Job(work, future, on_commit))
+        if not self._gathering:  # what this turn of the loop asks for is handed over, and committed, together
+            self._loop.call_soon(self._hand_over)
+        self._gathering.append(_Job(work, future, on_commit))
         return await future
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -182,16 +186,20 @@ class Database:
         self._checkpoint(connection)
         connection.close()
 
+    def _hand_over(self) -> None:
+        jobs, self._gathering = self._gathering, []
+        self._jobs.put(jobs)
+
     def _next_batch(self) -> tuple[list[_Job], bool]:
-        """Wait for a job, then take all that are there; the flag says that close() was called."""
-        job = self._jobs.get()
+        """Wait for jobs, then take all that are there; the flag says that close() was called."""
+        jobs = self._jobs.get()
         batch: list[_Job] = []
-        while job is not None:
-            batch.append(job)
-            if len(batch) == _LARGEST_BATCH:
+        while jobs is not None:
+            batch += jobs
+            if len(batch) >= _LARGEST_BATCH:
                 return batch, False
             try:
-                job = self._jobs.get_nowait()
+                jobs = self._jobs.get_nowait()
             except queue.Empty:
                 return batch, False
         return batch, True

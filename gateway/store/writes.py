@@ -164,8 +164,12 @@ def forget_garbage(connection: Connection, gone: Sequence[Garbage]) -> None:
             give_back(connection, garbage.project, garbage.category, garbage.uploader, garbage.bytes, garbage.objects)
 
 
-def list_garbage(connection: Connection, limit: int) -> list[Garbage]:
-    rows = connection.execute(f"SELECT {_GARBAGE_COLUMNS} FROM garbage LIMIT ?", (limit,)).fetchall()
+def list_garbage(connection: Connection, limit: int, after: Garbage | None) -> list[Garbage]:
+    place = ("", "") if after is None else (after.origin, after.location)
+    rows = connection.execute(
+        f"SELECT {_GARBAGE_COLUMNS} FROM garbage WHERE (origin, location) > (?, ?) ORDER BY origin, location LIMIT ?",
+        (*place, limit),
+    ).fetchall()
     return [Garbage(*row) for row in rows]
 
 

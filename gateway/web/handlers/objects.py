@@ -1,10 +1,12 @@
 """Single objects: PutObject, GetObject, HeadObject, DeleteObject, CopyObject, GetObjectAttributes, GetObjectAcl."""
 
+from collections.abc import Sequence
+
 from gateway.errors import Code, S3Error
 from gateway.objects.copy import CopyRequest
 from gateway.objects.copy import copy_object as copy_bytes
 from gateway.objects.delete import delete_object as remove
-from gateway.objects.get import Found, Wanted, find_bytes, open_object
+from gateway.objects.get import Found, Wanted, find_bytes, object_parts, open_object
 from gateway.objects.put import Attributes
 from gateway.objects.put import put_object as store
 from gateway.s3.address import parse_copy_source
@@ -22,7 +24,7 @@ from gateway.s3.headers import (
 from gateway.s3.ranges import parse_range
 from gateway.s3.results import CopyResult, ListedPart, ObjectAttributes, ObjectParts, Owner
 from gateway.s3.xml import render_acl, render_copy_object, render_object_attributes
-from gateway.store.records import NULL_VERSION, ObjectRecord
+from gateway.store.records import NULL_VERSION, ObjectPart, ObjectRecord
 from gateway.web.answers import Answer, BodySlice, xml_answer
 from gateway.web.bodies import incoming_body
 from gateway.web.call import Call
@@ -104,13 +106,15 @@ async def copy_object(call: Call) -> Answer:
 async def get_object_attributes(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html"""
     asked = parse_object_attributes(call.headers.get("x-amz-object-attributes"))
-    record = call.object
+    record, parts = call.object, None
+    if "ObjectParts" in asked:
+        record, parts = await object_parts(call.rooms, record)
     checksum = record.checksum if "Checksum" in asked else None
     result = ObjectAttributes(
         etag=record.etag if "ETag" in asked else None,
         checksums={checksum.algorithm: checksum.value} if checksum else None,
         checksum_type=checksum.type if checksum else None,
-        parts=await _object_parts(call, record) if "ObjectParts" in asked and record.part_count else None,
+        parts=_object_parts(call, record, parts) if parts else None,
         storage_class="STANDARD" if "StorageClass" in asked else None,
         object_size=record.size if "ObjectSize" in asked else None,
     )
@@ -186,8 +190,7 @@ def _read_answer(call: Call, found: Found, overrides: dict[str, str]) -> Answer:
     return Answer(206 if found.partial else 200, headers)
 
 
-async def _object_parts(call: Call, record: ObjectRecord) -> ObjectParts:
-    parts = await call.store.catalog.parts(record)
+def _object_parts(call: Call, record: ObjectRecord, parts: Sequence[ObjectPart]) -> ObjectParts:
     text = call.headers.get("x-amz-part-number-marker", "0")
     marker = parse_integer(text, "x-amz-part-number-marker", minimum=0, maximum=_MAX_PARTS)
     limit = min(
