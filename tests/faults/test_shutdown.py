@@ -1,0 +1,163 @@
+"""X22, X23: SIGTERM in the middle of work."""
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.caller import Caller, refused
+from tests.support.gateway import Gateway
+from tests.support.oracle import at_rest, open_intents, usage_is_the_sum_of_the_objects
+from tests.support.process import MIB
+from tests.support.raw_http import BrokenAnswer, Connection, eventually
+from tests.support.signer import UNSIGNED
+
+BUCKET = "demo-media"
+TRANSFERS = 25
+
+
+@pytest.fixture
+def crowd() -> Iterator[list[Connection]]:
+    """Connections that are closed at the end, however it comes."""
+    opened: list[Connection] = []
+    yield opened
+    for connection in opened:
+        connection.close()
+
+
+def begin_uploads(caller: Caller, body: bytes, crowd: list[Connection]) -> list[Connection]:
+    """Uploads whose last byte is still to come."""
+    opened = []
+    for number in range(TRANSFERS):
+        request = caller.signer.sign(caller.request("PUT", f"/{BUCKET}/up-{number}", body), payload=UNSIGNED)
+        opened.append(caller.connect())
+        crowd.append(opened[-1])
+        opened[-1].send(request.encode()[:-1])
+    return opened
+
+
+def begin_downloads(caller: Caller, crowd: list[Connection]) -> list[Connection]:
+    """Downloads of more than the kernel holds for a reader who has read a first piece and stopped."""
+    opened = []
+    for _ in range(TRANSFERS):
+        opened.append(Connection.open(caller.host, caller.port, receive_buffer=4096))
+        crowd.append(opened[-1])
+        opened[-1].send(caller.signed("GET", f"/{BUCKET}/large").encode())
+        opened[-1].fill()
+    return opened
+
+
+def read_on(connection: Connection) -> bytes:
+    """The rest of a download, in large pieces now."""
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    return connection.answer().body
+
+
+def refuses_newcomers(caller: Caller) -> bool:
+    """Whether a new connection is refused, closed unanswered, or told 503."""
+    try:
+        answer = caller.ask(caller.signed("GET", f"/{BUCKET}/large", b"", [("Range", "bytes=0-0")]), timeout_s=2)
+    except (ConnectionError, BrokenAnswer, TimeoutError):
+        return True
+    return answer.status == 503 and refused(answer, 503) is not None
+
+
+def test_x22_what_has_begun_is_finished_and_nothing_new_begins(tmp_path: Path, crowd: list[Connection]):
+    gateway = Gateway(tmp_path, settings={"limits": {"drain_s": 60.0}}).start()
+    try:
+        caller = Caller.of(gateway)
+        large, body = b"l" * 4 * MIB, b"u" * 200_000
+        caller.put(BUCKET, "large", large)
+        idle = caller.connect()
+        crowd.append(idle)
+        assert idle.exchange(caller.signed("GET", f"/{BUCKET}/large", b"", [("Range", "bytes=0-0")])).status == 206
+        uploads, downloads = begin_uploads(caller, body, crowd), begin_downloads(caller, crowd)
+        assert eventually(lambda: open_intents(gateway) == TRANSFERS)
+        process = gateway.process
+        assert process is not None
+        process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: refuses_newcomers(caller))
+        assert idle.ended(), "an idle connection is closed at once"
+        for connection in uploads:
+            connection.send(b"u")
+        assert [connection.answer("PUT").status for connection in uploads] == [200] * TRANSFERS
+        assert all(read_on(connection) == large for connection in downloads)
+        assert process.wait(30) == 0
+        gateway.kill()
+        gateway.start()
+        for number in range(TRANSFERS):
+            assert caller.get(BUCKET, f"up-{number}").body == body
+        assert at_rest(gateway)
+        usage_is_the_sum_of_the_objects(gateway)
+    finally:
+        gateway.stop()
+
+
+def test_x22_what_does_not_end_is_cut_off_at_the_end_of_the_drain(tmp_path: Path, crowd: list[Connection]):
+    gateway = Gateway(tmp_path, settings={"limits": {"drain_s": 1.0}}).start()
+    try:
+        caller = Caller.of(gateway)
+        caller.put(BUCKET, "large", b"l" * 4 * MIB)
+        uploads, downloads = begin_uploads(caller, b"u" * 200_000, crowd), begin_downloads(caller, crowd)
+        assert eventually(lambda: open_intents(gateway) == TRANSFERS)
+        process = gateway.process
+        assert process is not None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+        gateway.kill()
+        for connection in uploads:
+            connection.socket.settimeout(2)
+            with pytest.raises((BrokenAnswer, ConnectionError)):
+                assert connection.answer("PUT").status >= 400
+                raise BrokenAnswer
+        for connection in downloads:
+            with pytest.raises((BrokenAnswer, ConnectionError)):
+                read_on(connection)
+        gateway.start()
+        assert caller.keys(BUCKET) == ["large"]
+        assert eventually(lambda: at_rest(gateway))
+        usage_is_the_sum_of_the_objects(gateway)
+    finally:
+        gateway.stop()
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.3])
+def test_x23_a_kill_in_the_middle_of_the_drain_loses_nothing(tmp_path: Path, crowd: list[Connection], pause_s: float):
+    gateway = Gateway(tmp_path, settings={"limits": {"drain_s": 60.0}}).start()
+    try:
+        caller = Caller.of(gateway)
+        caller.put(BUCKET, "large", b"l" * 4 * MIB)
+        body = b"u" * 200_000
+        uploads = begin_uploads(caller, body, crowd)
+        assert eventually(lambda: open_intents(gateway) == TRANSFERS)
+        assert gateway.process is not None
+        gateway.process.send_signal(signal.SIGTERM)
+        acknowledged = []
+        for number, connection in enumerate(uploads[:10]):
+            connection.send(b"u")
+            assert connection.answer("PUT").status == 200
+            acknowledged.append(f"up-{number}")
+        time.sleep(pause_s)  # where in the drain the kill falls
+        gateway.kill()
+        gateway.start()
+        assert caller.keys(BUCKET) == sorted(["large", *acknowledged])
+        for key in acknowledged:
+            assert caller.get(BUCKET, key).body == body
+        assert eventually(lambda: at_rest(gateway))
+        usage_is_the_sum_of_the_objects(gateway)
+    finally:
+        gateway.stop()
+
+
+def test_x22_a_second_start_on_the_same_port_works_at_once(tmp_path: Path):
+    with Gateway(tmp_path) as gateway:
+        caller = Caller.of(gateway)
+        caller.put(BUCKET, "k", b"bytes")
+        for _ in range(2):
+            port = gateway.port
+            gateway.restart()
+            assert gateway.port == port
+            assert caller.get(BUCKET, "k").body == b"bytes"

@@ -1,0 +1,153 @@
+"""O: secrets, signatures and tokens are in no log, no answer, no command line and no file."""
+
+import base64
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.caller import Caller, refused, text
+from tests.support.gateway import Gateway
+from tests.support.raw_http import all_answers
+from tests.support.signer import amz_date
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory):
+    """A gateway of its own, whose every output is searched."""
+    with Gateway(tmp_path_factory.mktemp("watched")) as running:
+        yield running
+
+
+def whispers(gateway: Gateway) -> tuple[set[str], Caller]:
+    """Talk to the gateway in every way that carries a secret; everything that must never be seen again."""
+    caller = Caller.of(gateway)
+    hidden = {gateway.secret_access_key, gateway.other_secret_access_key}
+    session_token, customer_key = "S" * 60, base64.b64encode(b"K" * 32).decode()
+    hidden |= {session_token, customer_key}
+    target = "/demo-media/k"
+
+    def say(request) -> None:
+        authorization = request.header("authorization") or ""
+        hidden.update(part for part in (authorization.rpartition("Signature=")[2],) if len(part) == 64)
+        hidden.update(item.partition("=")[2] for item in request.raw_query.split("&") if "Signature=" in item)
+        caller.ask(request)
+
+    say(caller.signed("PUT", target, b"bytes"))
+    say(caller.signed("GET", target))
+    say(caller.presigned("GET", target))
+    say(caller.presigned("GET", "/demo-media/missing"))
+    say(caller.presigned("PUT", target, b"bytes"))
+    say(caller.signer.presign_v2(caller.request("GET", target)))
+    say(caller.signed("GET", target, b"", [("x-amz-security-token", session_token)]))
+    say(caller.presigned("GET", f"{target}?X-Amz-Security-Token={session_token}"))
+    say(caller.signed("PUT", target, b"", [("x-amz-server-side-encryption-customer-key", customer_key)]))
+    say(caller.signed("GET", target, now_s=time.time() - 3600))
+    say(caller.signed("GET", target).with_header("Expect", "nonsense"))
+    say(caller.presigned("GET", target).with_header("Transfer-Encoding", "nonsense"))
+    wrong = replace(caller.signer, secret_access_key="W" * 40)
+    say(wrong.sign(caller.request("GET", target)))
+    say(wrong.presign(caller.request("GET", target)))
+    presigned = caller.presigned("GET", target)
+    hidden.add(presigned.target.rpartition("X-Amz-Signature=")[2])
+    for broken in (
+        presigned.head().replace(b"HTTP/1.1", b"HTTP/9.9"),
+        presigned.head().replace(b"\r\n", b"\r\n\x00", 1),
+        presigned.head()[:-4] + b"\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
+    ):
+        all_answers(caller.host, caller.port, broken)
+    return {each for each in hidden if each}, caller
+
+
+def test_o01_nothing_that_was_whispered_is_in_a_log_or_a_process_table(watched):
+    hidden, caller = whispers(watched)
+    outputs = watched.stderr()
+    for name in ("cmdline", "environ"):
+        outputs += Path(f"/proc/{watched.pid}/{name}").read_bytes().decode(errors="replace")
+    assert [secret for secret in hidden if secret in outputs] == []
+    assert "AWS4-HMAC-SHA256 Credential" not in outputs
+    assert "Traceback" not in outputs
+    assert caller.get("demo-media", "k").status == 200
+
+
+def test_o01_health_and_metrics_tell_no_secret_bucket_key_or_path(watched):
+    hidden, caller = whispers(watched)
+    for target in ("/-/live", "/-/ready", "/-/metrics", "/-/nothing"):
+        request = caller.request("GET", target)
+        answers, _ = all_answers("127.0.0.1", watched.admin_port, request.encode())
+        body = answers[0].body.decode()
+        assert [secret for secret in hidden if secret in body] == []
+        for word in ("demo-media", str(watched.directory), watched.access_key_id, "Traceback"):
+            assert word not in body
+
+
+def test_o01_a_process_of_another_user_cannot_read_the_gateways_memory(watched):
+    """RLIMIT_CORE is 0, so that no core dump holds what was decrypted."""
+    limits = Path(f"/proc/{watched.pid}/limits").read_text()
+    core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert core.split()[4] == "0"
+
+
+def test_o02_no_file_of_the_gateway_holds_a_secret_in_plain_text(watched):
+    whispers(watched)
+    caller = Caller.of(watched)
+    spellings = set()
+    for secret in (watched.secret_access_key, watched.other_secret_access_key):
+        spellings |= {
+            secret.encode(),
+            base64.b64encode(secret.encode()),
+            secret.encode().hex().encode(),
+            secret.encode("utf-16-le"),
+        }
+    date = amz_date(time.time())
+    spellings |= {caller.signer.signing_key(date), caller.signer.signing_key(date).hex().encode()}
+    for path in watched.directory.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            assert not [spelling for spelling in spellings if spelling in data], path
+
+
+def test_o04_a_signature_that_does_not_match_shows_the_callers_own_words_only(caller, untouched):
+    target = f"/{untouched}/victim"
+    signed = caller.signed("GET", target)
+    expected = (signed.header("authorization") or "").rpartition("Signature=")[2]
+    date = signed.header("x-amz-date") or ""
+    forged = signed.changing_header("Authorization", (signed.header("authorization") or "").replace(expected, "0" * 64))
+    answer = caller.ask(forged)
+    root = refused(answer, 403, "SignatureDoesNotMatch")
+    for secret in (expected, caller.signer.secret_access_key, caller.signer.signing_key(date).hex()):
+        assert secret.encode() not in answer.body
+    assert text(root, "AWSAccessKeyId") in ("", caller.signer.access_key_id)
+    assert text(root, "SignatureProvided") in ("", "0" * 64)
+    assert text(root, "CanonicalRequest") == "" or target in text(root, "CanonicalRequest")
+
+
+def test_o04_the_answer_to_an_altered_presigned_url_does_not_sign_it_for_the_caller(caller, untouched):
+    request = caller.presigned("GET", f"/{untouched}/victim")
+    right = caller.presigned("GET", f"/{untouched}/victim?versionId=null")
+    answer = caller.ask(request.with_query("versionId=null"))
+    refused(answer, 403, "SignatureDoesNotMatch")
+    assert right.target.rpartition("=")[2].encode() not in answer.body
+
+
+def test_o05_a_secret_is_shown_once(watched):
+    listed = watched.command("keys", "list", "--json")
+    assert watched.access_key_id in listed
+    assert watched.secret_access_key not in listed
+    assert all("secret" not in name for record in json.loads(listed) for name in record)
+    assert watched.secret_access_key not in watched.command("keys", "list")
+
+
+def test_j10_no_request_writes_a_line_of_its_own_into_the_log(watched):
+    """Line ends and terminal controls in a key, a header or a method stay escaped."""
+    caller = Caller.of(watched)
+    caller.call("GET", "/demo-media/%0Aforged%20line%0D%1B%5B2J")
+    caller.call(
+        "GET", "/demo-media/k?prefix=%0Aforged%20line", b"", [("User-Agent", "u\u2028forged line\u0085\x1b[2J")]
+    )
+    caller.call("GET", "/demo-media/\u2028forged line", b"", [("Referer", "\udcff\u202e")])
+    for line in watched.stderr().split("\n"):
+        assert not line.startswith("forged line")
+        assert "\x1b" not in line

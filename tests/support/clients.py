@@ -1,0 +1,67 @@
+"""S3 clients that point at a gateway under test, made as an application would make them."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import boto3
+import botocore.loaders
+import botocore.session
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.support.gateway import Gateway
+
+_MODELS = botocore.loaders.create_loader()
+"""The service models, read once for all clients."""
+
+
+def s3_client(gateway: Gateway, *, region: str | None = "us-east-1", other: bool = False, **config: Any) -> Any:
+    """A boto3 client of the project demo (`other`: of the project other); `config` goes to botocore's Config."""
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _MODELS)
+    session = boto3.session.Session(
+        botocore_session=core,
+        aws_access_key_id=gateway.other_access_key_id if other else gateway.access_key_id,
+        aws_secret_access_key=gateway.other_secret_access_key if other else gateway.secret_access_key,
+    )
+    config.setdefault("retries", {"total_max_attempts": 1})
+    return session.client(
+        "s3",
+        endpoint_url=gateway.endpoint,
+        region_name=region,
+        verify=str(gateway.ca_file) if gateway.ca_file else None,
+        config=Config(**config),
+    )
+
+
+def fresh_bucket_name(prefix: str = "t") -> str:
+    """A bucket name that nobody has used."""
+    return f"{prefix}-{secrets.token_hex(8)}"
+
+
+@contextmanager
+def signers_clock_at(moment: datetime) -> Iterator[None]:
+    """Within it, botocore signs as if it were another time."""
+
+    def clock(remove_tzinfo: bool = True) -> datetime:
+        return moment.replace(tzinfo=None) if remove_tzinfo else moment
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.auth.get_current_datetime", clock)
+        patch.setattr("botocore.crt.auth.get_current_datetime", clock)
+        patch.setattr("botocore.auth.time.time", moment.timestamp)
+        yield
+
+
+def error_code(refused: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:
+    """The code and HTTP status of a refusal that botocore raised."""
+    return refused.value.response["Error"]["Code"], status(refused.value.response)
+
+
+def status(response: Any) -> int:
+    """The HTTP status of a botocore answer."""
+    return int(response["ResponseMetadata"]["HTTPStatusCode"])

@@ -1,0 +1,242 @@
+"""A small working origin in memory, which can be told to fail or to wait at any step.
+
+It stands where a directory or an S3 endpoint stands, and is as strict: a location is written once, a body exists only
+after its last step, what was deleted is gone for readers that have not begun.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, FileRegion
+from gateway.origin.errors import BodyNotFound, OriginError
+
+STEPS = ("create", "write", "finish", "store", "open", "read", "copy", "assemble", "describe", "delete", "abort")
+
+
+@dataclass
+class Pause:
+    """A step that waits: `reached` is set when somebody has come to it, and goes on after `resume`."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    resume: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Faults:
+    """What goes wrong, step by step."""
+
+    def __init__(self) -> None:
+        self._failures: defaultdict[str, list[OriginError]] = defaultdict(list)
+        self._answers_lost: defaultdict[str, list[OriginError]] = defaultdict(list)
+        self._pauses: dict[str, Pause] = {}
+        self._pauses_after: dict[str, Pause] = {}
+        self.seen: list[str] = []
+
+    def fail(self, step: str, times: int = 1, error: OriginError | None = None) -> None:
+        """The next `times` of this step fail before they have done anything."""
+        self._failures[step] += [error or OriginError(f"{step} was told to fail")] * times
+
+    def lose_answer(self, step: str) -> None:
+        """The next of this step does all it should and then seems to have failed."""
+        self._answers_lost[step].append(OriginError(f"the answer to {step} was lost"))
+
+    def pause(self, step: str) -> Pause:
+        """The next of this step waits until it is told to go on."""
+        return self._pauses.setdefault(step, Pause())
+
+    def pause_after(self, step: str) -> Pause:
+        """The next of this step does all it should and then waits."""
+        return self._pauses_after.setdefault(step, Pause())
+
+    def heal(self) -> None:
+        """Nothing fails or waits any more."""
+        self._failures.clear()
+        self._answers_lost.clear()
+        for pauses in (self._pauses, self._pauses_after):
+            for pause in pauses.values():
+                pause.resume.set()
+            pauses.clear()
+
+    async def before(self, step: str) -> None:
+        self.seen.append(step)
+        await asyncio.sleep(0)  # as with a real origin, others go on meanwhile
+        await _wait_at(self._pauses.pop(step, None))
+        if self._failures[step]:
+            raise self._failures[step].pop(0)
+
+    async def after(self, step: str) -> None:
+        await _wait_at(self._pauses_after.pop(step, None))
+        if self._answers_lost[step]:
+            raise self._answers_lost[step].pop(0)
+
+
+async def _wait_at(pause: Pause | None) -> None:
+    if pause is not None:
+        pause.reached.set()
+        await pause.resume.wait()
+
+
+class MemoryOrigin:
+    """Bodies in a dictionary; implements gateway.origin.base.Origin."""
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.bodies: dict[str, bytes] = {}
+        self.metas: dict[str, BodyMeta] = {}
+        self.manifests: dict[str, tuple[tuple[str, int], ...]] = {}
+        self.unfinished: set[str] = set()
+        self.open_readers = 0
+
+    def locate(self, bucket: str, key: str, write_id: str) -> str:
+        return f"{bucket}/{key}@{write_id}"
+
+    def locate_upload(self, bucket: str, key: str, write_id: str) -> str:
+        return f"{bucket}/{key}@{write_id}/"
+
+    def locate_part(self, upload_location: str, part_number: int, write_id: str) -> str:
+        return f"{upload_location}{part_number}-{write_id}"
+
+    @property
+    def locations(self) -> set[str]:
+        """Everything that is kept, finished or not, beside bodies too."""
+        return set(self.bodies) | set(self.metas) | set(self.manifests) | self.unfinished
+
+    async def create(self, location: str, size: int | None) -> BodyWriter:
+        await self.faults.before("create")
+        self._begin(location)
+        await self.faults.after("create")
+        return _Writer(self, location, size)
+
+    async def store(self, location: str, data: bytes, meta: BodyMeta | None) -> None:
+        await self.faults.before("store")
+        self._begin(location)
+        self.end(location, bytes(data), meta)
+        await self.faults.after("store")
+
+    async def open(self, location: str) -> BodyReader:
+        await self.faults.before("open")
+        data = self._whole(location)
+        await self.faults.after("open")
+        self.open_readers += 1
+        return _Reader(self, data)
+
+    async def copy(self, source: str, offset: int, size: int, target: str, meta: BodyMeta | None) -> None:
+        await self.faults.before("copy")
+        data = self._whole(source)[offset : offset + size]
+        if len(data) != size:
+            raise OriginError(f"{source} ended early")
+        self._begin(target)
+        self.end(target, data, meta)
+        await self.faults.after("copy")
+
+    async def assemble(self, upload_location: str, parts: Sequence[tuple[str, int]], meta: BodyMeta) -> None:
+        await self.faults.before("assemble")
+        for location, size in parts:
+            if len(self.bodies[location]) != size:
+                raise OriginError(f"{location} has not {size} bytes")
+        self.manifests[upload_location] = tuple(parts)
+        self.metas[upload_location] = meta
+        await self.faults.after("assemble")
+
+    async def describe(self, location: str, meta: BodyMeta) -> None:
+        await self.faults.before("describe")
+        if location not in self.bodies and location not in self.manifests:
+            raise BodyNotFound(location)
+        self.metas[location] = meta
+        await self.faults.after("describe")
+
+    async def delete(self, location: str) -> None:
+        await self.faults.before("delete")
+        below = location if location.endswith("/") else None
+        for kept in (self.bodies, self.metas, self.manifests):
+            for name in [name for name in kept if name == location or (below and name.startswith(below))]:
+                del kept[name]
+        self.unfinished = {
+            name for name in self.unfinished if name != location and not (below and name.startswith(below))
+        }
+        await self.faults.after("delete")
+
+    async def close(self) -> None:
+        self.faults.heal()
+
+    def end(self, location: str, data: bytes, meta: BodyMeta | None) -> None:
+        """A body is whole."""
+        self.unfinished.discard(location)
+        self.bodies[location] = data
+        if meta is not None:
+            self.metas[location] = meta
+
+    def _begin(self, location: str) -> None:
+        if location in self.bodies or location in self.unfinished:
+            raise AssertionError(f"{location} is written a second time")
+        self.unfinished.add(location)
+
+    def _whole(self, location: str) -> bytes:
+        try:
+            if location.endswith("/"):
+                return b"".join(self.bodies[part] for part, _ in self.manifests[location])
+            return self.bodies[location]
+        except KeyError:
+            raise BodyNotFound(location) from None
+
+
+class _Writer:
+    """A body that is being written."""
+
+    def __init__(self, origin: MemoryOrigin, location: str, size: int | None) -> None:
+        self._origin = origin
+        self._size = size
+        self._data = bytearray()
+        self._ended = False
+        self.location = location
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        await self._origin.faults.before("write")
+        if self._ended:
+            raise AssertionError("a write after the end")
+        self._data += data
+        await self._origin.faults.after("write")
+
+    async def finish(self, meta: BodyMeta | None) -> None:
+        await self._origin.faults.before("finish")
+        if self._size is not None and len(self._data) != self._size:
+            raise OriginError(f"{self.location}: {len(self._data)} bytes were written, {self._size} announced")
+        self._ended = True
+        self._origin.end(self.location, bytes(self._data), meta)
+        await self._origin.faults.after("finish")
+
+    async def abort(self) -> None:
+        await self._origin.faults.before("abort")
+        if not self._ended:
+            self._ended = True
+            self._origin.unfinished.discard(self.location)
+        await self._origin.faults.after("abort")
+
+
+class _Reader:
+    """An open body: what it was when it was opened."""
+
+    def __init__(self, origin: MemoryOrigin, data: bytes) -> None:
+        self._origin = origin
+        self._data = data
+        self._open = True
+
+    async def read(self, offset: int, size: int) -> bytes:
+        await self._origin.faults.before("read")
+        if not self._open:
+            raise AssertionError("a read after close")
+        piece = self._data[offset : offset + size]
+        if not piece:
+            raise OriginError("a body ended early")
+        await self._origin.faults.after("read")
+        return piece
+
+    async def region(self, offset: int, size: int) -> FileRegion | None:
+        return None
+
+    def close(self) -> None:
+        if not self._open:
+            raise AssertionError("a reader is closed twice")
+        self._open = False
+        self._origin.open_readers -= 1
