@@ -115,6 +115,7 @@ class DirectoryOrigin:
     async def assemble(self, upload_location: str, parts: Sequence[tuple[str, int]], meta: BodyMeta) -> None:
         names = [[location.removeprefix(upload_location), size] for location, size in parts]
         folder = self._path(upload_location)
+        self._assembled.pop(upload_location, None)
         with origin_errors(upload_location):
             await self._run(self._replace, folder + _META, _dump(_document(meta)), False)
             await self._run(self._replace, folder + _MANIFEST, _dump({"parts": names}), self._durable)

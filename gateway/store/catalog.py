@@ -82,9 +82,9 @@ class Catalog:
             return []
         rows = await self._database.read(
             lambda connection: connection.execute(
-                "SELECT part_number, p.size, checksum_value FROM objects o JOIN object_parts p "
+                "SELECT p.part_number, p.size, p.checksum_value FROM objects o JOIN object_parts p "
                 "ON p.bucket = o.bucket AND p.key = o.key AND p.version_id = o.version_id "
-                "WHERE o.bucket = ? AND o.key = ? AND o.version_id = ? AND o.location = ? ORDER BY part_number",
+                "WHERE o.bucket = ? AND o.key = ? AND o.version_id = ? AND o.location = ? ORDER BY p.part_number",
                 (record.bucket, record.key, record.version_id, record.location),
             ).fetchall()
         )

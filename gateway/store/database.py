@@ -23,6 +23,22 @@ from gateway.store.changes import ChangeCounter, LockTimeout
 from gateway.store.migrate import migrate, require_ours
 from gateway.threads import Threads
 
+# States of the file, the disk or the machine (https://sqlite.org/rescode.html).
+_STATES = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
 _log = logging.getLogger("anbar.store")
 T = TypeVar("T")
 Connection = sqlite3.Connection
@@ -330,9 +346,15 @@ def _fail(batch: list[_Job], error: Exception) -> None:
 
 
 def _slow_down(error: Exception) -> Exception:
-    """What a client is told when the store cannot serve: nothing was written, try again later."""
-    if isinstance(error, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
-        return error  # a bug of ours, not a state of the store
+    """What a client is told when the store cannot serve: nothing was written, try again later.
+
+    Anything else that SQLite complains of is a mistake of ours, and stays what it is.
+    """
+    if (
+        isinstance(error, sqlite3.Error)
+        and getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in _STATES
+    ):
+        return error
     _log.error("the store failed: %s", error)
     answer = S3Error(Code.SlowDown)
     answer.__cause__ = error
