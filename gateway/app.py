@@ -10,7 +10,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -125,6 +125,7 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
             now_s=_now_s,
             hashing=hashing,
         )
+        _warn_of_left_buckets(store, policies, origins)
         await recover(rooms)
         sweeper = background.start(sweep_forever(rooms), "sweeper")
         try:
@@ -138,6 +139,14 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
             await opened.close()
         await database.close()
         await hashing.close()
+
+
+def _warn_of_left_buckets(store: Store, policies: PolicySet, origins: Mapping[str, Origin]) -> None:
+    for bucket in store.buckets.all():
+        if bucket.source == "policy" and policies.bucket(bucket.bucket) is None:
+            _log.warning("bucket %s is in no policy file any more; it keeps its objects", bucket.bucket)
+        if bucket.origin not in origins:
+            _log.warning("bucket %s needs the origin %s, which is not configured", bucket.bucket, bucket.origin)
 
 
 async def _sweep_once_more(rooms: Rooms) -> None:

@@ -18,7 +18,6 @@ from gateway.s3.checksums import (
 )
 
 BLOCK = 256 << 10
-_HASH_INLINE = 128 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +67,12 @@ async def take_in(
     algorithm = body.claims.algorithm or Algorithm.CRC64NVME  # as S3 does where the client names none
     hasher = BodyHasher(md5=True, sha256=body.claims.sha256_hex is not None, algorithm=algorithm)
     try:
-        if body.size <= rooms.limits.small_body and rooms.budget.take(body.size):
+        held = 2 * body.size  # its pieces, and the whole
+        if body.size <= rooms.limits.small_body and rooms.budget.take(held):
             try:
-                return await _take_small(rooms, origin, location, body, hasher, meta)
+                return await _take_small(origin, location, body, hasher, meta)
             finally:
-                rooms.budget.give(body.size)
+                rooms.budget.give(held)
         return await _stream(rooms, origin, location, body, hasher, meta)
     except OriginError as error:
         raise origin_failed(error) from error
@@ -88,7 +88,6 @@ def origin_failed(error: OriginError) -> S3Error:
 
 
 async def _take_small(
-    rooms: Rooms,
     origin: Origin,
     location: str,
     body: IncomingBody,
@@ -96,13 +95,16 @@ async def _take_small(
     meta: Callable[[Digests], BodyMeta | None],
 ) -> Digests:
     data = b"".join([bytes(piece) async for piece in body.pieces])
-    if len(data) <= _HASH_INLINE:
+    found: list[Digests] = []
+
+    def check() -> BodyMeta | None:
+        """In the thread that writes: one hop for the hash and the disk."""
         hasher.update(data)
-    else:
-        await rooms.hashing.run(hasher.update, data)
-    digests = _verified(body.claims, hasher, len(data))
-    await origin.store(location, data, meta(digests))
-    return digests
+        found.append(_verified(body.claims, hasher, len(data)))
+        return meta(found[0])
+
+    await origin.store(location, data, check)
+    return found[0]
 
 
 async def _stream(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import BLOCK, IncomingBody, origin_failed, take_in
 from gateway.objects.current import successor
-from gateway.objects.put import Attributes, Target, body_meta, new_intent, undo
+from gateway.objects.put import Attributes, Target, begin, body_meta, new_intent, undo
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyReader
 from gateway.origin.errors import BodyNotFound, OriginError
@@ -50,8 +50,8 @@ async def copy_object(rooms: Rooms, source: ObjectRecord, request: CopyRequest) 
 async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -> ObjectRecord:
     target, attributes = request.target, request.attributes(source)
     intent = new_intent(rooms, "copy", target, source.size)
+    await begin(rooms, intent, request.condition)
     try:
-        await rooms.store.catalog.begin(intent, request.condition)
         checksum = await _checksum(rooms, source, request.algorithm)
         await _copy_bytes(rooms, source, intent, attributes)
         record = replace(
@@ -68,7 +68,7 @@ async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -
             metadata=attributes.metadata,
             tags=attributes.tags,
         )
-        replaced = await rooms.store.catalog.commit(intent, record, request.condition)
+        replaced = await rooms.store.catalog.commit(target.bucket, intent, record, request.condition)
     except BaseException:
         await rooms.background.finish(undo(rooms, intent), "undo")
         raise

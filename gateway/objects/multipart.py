@@ -12,7 +12,7 @@ from gateway.errors import Code, S3Error
 from gateway.objects.bodies import Digests, IncomingBody, origin_failed, take_in
 from gateway.objects.copy import read_all
 from gateway.objects.current import successor
-from gateway.objects.put import Attributes, Target, undo
+from gateway.objects.put import Attributes, Target, begin, undo
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyMeta
 from gateway.origin.errors import BodyNotFound, OriginError
@@ -31,6 +31,9 @@ from gateway.store.records import Intent, ObjectPart, ObjectRecord, StoredChecks
 
 MIN_PART_SIZE = 5 << 20
 """Bytes; every part but the last has at least as many."""
+
+MAX_OBJECT_SIZE = 5 << 40
+"""Bytes; the largest object, uploaded in parts."""
 
 _TRIES = 4
 _log = logging.getLogger("anbar.objects")
@@ -87,8 +90,8 @@ async def put_part(rooms: Rooms, upload: UploadRecord, part_number: int, body: I
     """
     body = replace(body, claims=replace(body.claims, algorithm=_part_algorithm(upload, body.claims.algorithm)))
     intent = _part_intent(rooms, upload, part_number, body.size)
+    await begin(rooms, intent, None)
     try:
-        await rooms.store.catalog.begin(intent, None)
         digests = await take_in(rooms, rooms.origin(upload.origin), intent.location, body, lambda _: None)
         part = _part(rooms, intent, part_number, digests)
         replaced = await rooms.store.uploads.commit_part(intent, part)
@@ -115,6 +118,8 @@ async def copy_part(
         check_copy(conditions, source.etag, source.modified_s)
         wanted = None if copy_range is None else parse_copy_range(copy_range, source.size)
         offset, size = (wanted.first, wanted.size) if wanted else (0, source.size)
+        if size > rooms.limits.max_object_size:
+            raise S3Error(Code.EntityTooLarge, ProposedSize=size, MaxSizeAllowed=rooms.limits.max_object_size)
         try:
             reader = await rooms.origin(source.origin).open(source.location)
         except BodyNotFound as error:
@@ -138,13 +143,13 @@ async def complete_upload(rooms: Rooms, upload: UploadRecord, request: CompleteR
     return await rooms.background.finish(_complete_once(rooms, upload, request), "complete")
 
 
-async def abort_upload(rooms: Rooms, upload_id: str) -> None:
-    """End an open upload and remove its parts; raises S3Error: NoSuchUpload."""
-    await rooms.background.finish(_abort(rooms, upload_id), "abort")
+async def abort_upload(rooms: Rooms, upload_id: str, idle_since_s: int | None = None) -> None:
+    """End an open upload, or only one that is idle since then, and remove its parts; raises S3Error: NoSuchUpload."""
+    await rooms.background.finish(_abort(rooms, upload_id, idle_since_s), "abort")
 
 
-async def _abort(rooms: Rooms, upload_id: str) -> None:
-    await rooms.collector.collect([await rooms.store.uploads.abort(upload_id)])
+async def _abort(rooms: Rooms, upload_id: str, idle_since_s: int | None) -> None:
+    await rooms.collector.collect([await rooms.store.uploads.abort(upload_id, idle_since_s)])
 
 
 async def _complete_once(rooms: Rooms, upload: UploadRecord, request: CompleteRequest) -> ObjectRecord:
@@ -180,6 +185,8 @@ async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
     stored = await rooms.store.uploads.parts(upload.upload_id)
     chosen = choose_parts(stored, request.parts)
     record = _completed(rooms, upload, chosen)
+    if record.size > MAX_OBJECT_SIZE:
+        raise S3Error(Code.EntityTooLarge, ProposedSize=record.size, MaxSizeAllowed=MAX_OBJECT_SIZE)
     _check_claims(record, request)
     meta = BodyMeta(
         upload.bucket,
@@ -195,6 +202,7 @@ async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
     await origin.assemble(upload.location, [(part.location, part.size) for part in chosen], meta)
     listed = {part.part_number for part in chosen}
     await rooms.store.uploads.finish(
+        rooms.store.buckets.get(upload.bucket),
         upload.upload_id,
         record,
         [ObjectPart(part.part_number, part.size, part.checksum_value) for part in chosen],

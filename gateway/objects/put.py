@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -46,13 +47,13 @@ async def put_object(
     """
     origin = rooms.origin(target.bucket.origin)
     intent = new_intent(rooms, "put", target, body.size)
+    await begin(rooms, intent, condition)
     try:
-        await rooms.store.catalog.begin(intent, condition)
         digests = await take_in(
             rooms, origin, intent.location, body, lambda found: body_meta(intent, attributes, found.etag)
         )
         record = _record(rooms, target, intent, attributes, digests)
-        replaced = await rooms.store.catalog.commit(intent, record, condition)
+        replaced = await rooms.store.catalog.commit(target.bucket, intent, record, condition)
     except BaseException:
         await rooms.background.finish(undo(rooms, intent), "undo")
         raise
@@ -68,6 +69,15 @@ def new_intent(rooms: Rooms, kind: str, target: Target, size: int) -> Intent:
     return Intent(
         intent_id, kind, bucket.bucket, target.key, target.uploader, size, bucket.origin, location, rooms.now_s()
     )
+
+
+async def begin(rooms: Rooms, intent: Intent, condition: WriteCondition | None) -> None:
+    """Record a write; where that fails nothing is recorded, and a waiter that is cancelled leaves nothing either."""
+    try:
+        await rooms.store.catalog.begin(intent, condition)
+    except asyncio.CancelledError:
+        await rooms.background.finish(undo(rooms, intent), "undo")
+        raise
 
 
 async def undo(rooms: Rooms, intent: Intent) -> None:

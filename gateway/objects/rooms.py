@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.config import Limits
+from gateway.errors import Code, S3Error
 from gateway.objects.background import Background
 from gateway.objects.collector import Collector
 from gateway.objects.locks import KeyedLocks
@@ -13,10 +14,20 @@ from gateway.store.records import Intent
 from gateway.store.store import Store
 from gateway.threads import Threads
 
+_ID_BYTES = 16
 
-def new_id() -> str:
-    """A name that is never used twice: 128 random bits in hex."""
-    return secrets.token_hex(16)
+
+class Ids:
+    """Names that are never used twice: 128 random bits in hex, asked of the system 256 at a time."""
+
+    def __init__(self) -> None:
+        self._digits = ""
+
+    def __call__(self) -> str:
+        if not self._digits:
+            self._digits = secrets.token_hex(_ID_BYTES * 256)
+        made, self._digits = self._digits[: 2 * _ID_BYTES], self._digits[2 * _ID_BYTES :]
+        return made
 
 
 class MemoryBudget:
@@ -51,10 +62,14 @@ class Rooms:
     budget: MemoryBudget
     now_s: Callable[[], int]
     hashing: Threads
-    new_id: Callable[[], str] = new_id
+    new_id: Callable[[], str] = field(default_factory=Ids)
     unfinished: dict[str, Intent] = field(default_factory=dict)
     stuck: set[str] = field(default_factory=set)
     locks: KeyedLocks = field(default_factory=KeyedLocks)
 
     def origin(self, name: str) -> Origin:
-        return self.origins[name]
+        """Raises S3Error: ServiceUnavailable where an origin was taken out of the settings."""
+        found = self.origins.get(name)
+        if found is None:
+            raise S3Error(Code.ServiceUnavailable, f"The origin {name} is not configured.")
+        return found

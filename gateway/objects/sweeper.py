@@ -30,9 +30,10 @@ async def sweep(rooms: Rooms) -> None:
     for upload_id in list(rooms.stuck):
         await reopen(rooms, upload_id)
     await rooms.collector.collect_all()
-    for upload_id in await rooms.store.uploads.idle_since(now_s - rooms.limits.upload_expiry_s, _BATCH):
+    idle_since_s = now_s - rooms.limits.upload_expiry_s
+    for upload_id in await rooms.store.uploads.idle_since(idle_since_s, _BATCH):
         try:
-            await abort_upload(rooms, upload_id)
+            await abort_upload(rooms, upload_id, idle_since_s)
         except S3Error as error:
             if error.code is not Code.NoSuchUpload:  # somebody was faster
                 raise

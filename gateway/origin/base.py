@@ -6,7 +6,7 @@ A body is never changed in place; a new write makes a new location, so a reader 
 surprised, and a write that was not committed leaves nothing but a location to delete.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -90,8 +90,12 @@ class Origin(Protocol):
         """Begin a body of exactly `size` bytes; None where nobody knows yet."""
         ...
 
-    async def store(self, location: str, data: bytes, meta: BodyMeta | None) -> None:
-        """Write a whole small body at once: create, write and finish in one step."""
+    async def store(self, location: str, data: bytes, meta: Callable[[], BodyMeta | None]) -> None:
+        """Write a whole small body at once: create, write and finish in one step.
+
+        `meta` is called once, before the first byte is written and perhaps in another thread; what it raises ends
+        the write. So a body can be hashed and checked where it is written.
+        """
         ...
 
     async def open(self, location: str) -> BodyReader:

@@ -14,7 +14,7 @@ import secrets
 import shutil
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -32,6 +32,7 @@ _MOST_MANIFESTS = 256
 _COPY_SLICE = 64 << 20
 _MANIFEST = "manifest.json"
 _META = "meta.json"
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _LEAVING = ".leaving"  # no segment of a body's path begins with a dot
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _READ_IF_CACHED = getattr(os, "RWF_NOWAIT", 0)
@@ -79,7 +80,7 @@ class DirectoryOrigin:
     async def create(self, location: str, size: int | None) -> BodyWriter:
         return _FileWriter(self, location, await self._open_target(location), size)
 
-    async def store(self, location: str, data: bytes, meta: BodyMeta | None) -> None:
+    async def store(self, location: str, data: bytes, meta: Callable[[], BodyMeta | None]) -> None:
         with origin_errors(location):
             await self._run(self._store, self._path(location), data, meta)
 
@@ -217,7 +218,7 @@ class DirectoryOrigin:
             try:
                 os.mkdir(path, 0o700)
             except FileExistsError:
-                continue
+                pass  # whoever made it may not have synced it yet
             except FileNotFoundError:
                 return
             self._sync_folder(os.path.dirname(path))
@@ -231,14 +232,15 @@ class DirectoryOrigin:
         finally:
             os.close(fd)
 
-    def _store(self, path: str, data: bytes, meta: BodyMeta | None) -> None:
+    def _store(self, path: str, data: bytes, meta: Callable[[], BodyMeta | None]) -> None:
+        beside = meta()
         fd = self._open_new(path)
         try:
             _write_all(fd, data)
         except BaseException:
             os.close(fd)
             raise
-        self._finish(path, fd, meta)
+        self._finish(path, fd, beside)
 
     def _finish(self, path: str, fd: int | None, meta: BodyMeta | None) -> None:
         if fd is not None:
@@ -316,7 +318,11 @@ class DirectoryOrigin:
         self._remove_empty(os.path.dirname(path.rstrip("/")))
 
     def _remove_tree(self, path: str) -> None:
-        shutil.rmtree(path, ignore_errors=False, onerror=_ignore_missing)
+        while os.path.exists(path):
+            try:
+                shutil.rmtree(path)
+            except FileNotFoundError:  # somebody else removes it, too
+                continue
         self._remove_empty(os.path.dirname(path.rstrip("/")))
 
     def _remove_empty(self, folder: str) -> None:
@@ -518,9 +524,4 @@ def _document(meta: BodyMeta) -> dict[str, Any]:
 
 
 def _dump(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _ignore_missing(_function: object, _path: str, info: tuple[type[BaseException], BaseException, object]) -> None:
-    if not isinstance(info[1], FileNotFoundError):
-        raise info[1]
+    return _encode(document).encode()

@@ -50,6 +50,9 @@ class Buckets:
     def find(self, bucket: str) -> Bucket | None:
         return self._known.get(bucket)
 
+    def all(self) -> Iterator[Bucket]:
+        return iter(self._known.values())
+
     def of_project(self, project: str) -> Iterator[Bucket]:
         """The buckets of a project, in the order of their names."""
         return (self._known[name] for name in sorted(self._known) if self._known[name].project == project)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gateway.errors import Code, S3Error
 from gateway.s3.conditions import WriteCondition
 from gateway.store import writes
+from gateway.store.buckets import Bucket
 from gateway.store.database import Connection, Database
 from gateway.store.listing import ListQuery, Page, Row, list_page, walk_rows
 from gateway.store.records import Garbage, Intent, ObjectPart, ObjectRecord, dump_texts
@@ -91,11 +92,12 @@ class Catalog:
         return [ObjectPart(*row) for row in rows] or None
 
     async def begin(self, intent: Intent, condition: WriteCondition | None) -> None:
-        """Record a write; raises S3Error: NoSuchBucket, NoSuchUpload, PreconditionFailed, NoSuchKey."""
+        """Record a write; raises S3Error: NoSuchUpload, PreconditionFailed, NoSuchKey."""
         await self._database.write(lambda connection: writes.begin(connection, intent, condition))
 
     async def commit(
         self,
+        bucket: Bucket,
         intent: Intent,
         record: ObjectRecord,
         condition: WriteCondition | None,
@@ -103,7 +105,7 @@ class Catalog:
     ) -> Garbage | None:
         """Make the written body the object; gives the body it replaced."""
         return await self._database.write(
-            lambda connection: writes.commit(connection, intent, record, parts, condition),
+            lambda connection: writes.commit(connection, bucket, intent, record, parts, condition),
             self.replaces(record.bucket, record.key, record),
         )
 

@@ -63,8 +63,11 @@ class ChangeCounter:
 
     def changed_elsewhere(self) -> bool:
         """Has another process committed, or begun to, since the last call that said so?"""
-        begun, ended = _COUNTERS.unpack_from(self._map)
-        own = self._own
+        while True:
+            own = self._own
+            begun, ended = _COUNTERS.unpack_from(self._map)
+            if own == self._own:  # our writer did not begin between the two
+                break
         if begun - own <= self._seen and ended - own <= self._seen:
             return False
         self._seen = ended - own

@@ -9,6 +9,7 @@ The standard library's module is used directly, in our own threads: a statement 
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import queue
@@ -74,7 +75,10 @@ class _Job:
 
     def settle(self) -> None:
         if self.on_commit is not None and self.error is None:
-            self.on_commit(self.result)
+            try:
+                self.on_commit(self.result)
+            except Exception as error:  # noqa: BLE001  (a bug: this waiter learns of it, the others go on)
+                self.error = error
         if self.future.done():  # the waiter was cancelled; the write stands
             return
         if self.error is None:
@@ -136,7 +140,8 @@ class Database:
     async def write(self, work: Callable[[Connection], T], on_commit: Callable[[T], None] | None = None) -> T:
         """Run `work` in a write transaction and give its result once the commit is durable.
 
-        What `work` raises undoes what `work` did, and nothing else. `on_commit` is called in the loop with the
+        What `work` raises undoes what `work` did, and nothing else; where another job of its batch fails it is run a
+        second time, so it must do nothing but speak to the connection. `on_commit` is called in the loop with the
         result, also where the waiter was cancelled meanwhile: what is kept in memory follows the store.
         Raises S3Error: SlowDown where the store is locked, full or broken.
         """
@@ -191,16 +196,27 @@ class Database:
             raise _slow_down(error) from error
 
     def _write_loop(self) -> None:
-        connection = _connect(self.path)
+        """The writing thread: it outlives whatever goes wrong in one batch."""
+        connection: Connection | None = None
         ending = False
         while not ending:
             batch, ending = self._next_batch()
-            if batch:
-                self._run(connection, batch)
-                self._loop.call_soon_threadsafe(_settle, batch)
+            try:
+                connection = connection or _connect(self.path)
+                if batch:
+                    self._run(connection, batch)
+            except Exception as error:  # noqa: BLE001  (the thread must go on)
+                _log.exception("the store's writer failed")
+                _fail(batch, error)
+                if connection is not None:
+                    _close(connection)
+                    connection = None
+            self._loop.call_soon_threadsafe(_settle, batch)
+            if connection is not None:
                 self._checkpoint_when_due(connection)
-        self._checkpoint(connection)
-        connection.close()
+        if connection is not None:
+            self._checkpoint(connection)
+            connection.close()
 
     def _hand_over(self) -> None:
         jobs, self._gathering = self._gathering, []
@@ -228,23 +244,31 @@ class Database:
             _fail(batch, error)
             return
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            if not _run_together(connection, batch):
-                connection.execute("ROLLBACK")
-                connection.execute("BEGIN IMMEDIATE")
-                for job in batch:
-                    _run_apart(connection, job)
-            self._changes.begin()
-            try:
-                connection.execute("COMMIT")
-            finally:
-                self._changes.end()
+            self._run_locked(connection, batch)
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             _fail(batch, error)
         finally:
             self._changes.unlock()
+
+    def _run_locked(self, connection: Connection, batch: list[_Job]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        before = connection.total_changes
+        if not _run_together(connection, batch):
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+            before = connection.total_changes
+            for job in batch:
+                _run_apart(connection, job)
+        if connection.total_changes == before:  # no row was written: nobody has to look again
+            connection.execute("COMMIT")
+            return
+        self._changes.begin()
+        try:
+            connection.execute("COMMIT")
+        finally:
+            self._changes.end()
 
     def _checkpoint_when_due(self, connection: Connection) -> None:
         """Move the log into the file once it has grown; where readers keep it from being emptied, once it has again."""
@@ -335,14 +359,21 @@ def _gave_up(error: Exception) -> sqlite3.Error:
     return error if isinstance(error, sqlite3.Error) else sqlite3.OperationalError(str(error))
 
 
+def _close(connection: Connection) -> None:
+    """Close a connection that may be in any state; the next batch opens another one."""
+    with contextlib.suppress(sqlite3.Error):
+        connection.close()
+
+
 def _settle(batch: list[_Job]) -> None:
     for job in batch:
         job.settle()
 
 
 def _fail(batch: list[_Job], error: Exception) -> None:
+    answer = _slow_down(error)
     for job in batch:
-        job.error = _slow_down(error)
+        job.error = answer
 
 
 def _slow_down(error: Exception) -> Exception:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NULL_VERSION = "null"
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # json.dumps would make one each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class UploadPart:
 
 
 def dump_texts(texts: Mapping[str, str]) -> str:
-    return json.dumps(dict(texts), ensure_ascii=False, separators=(",", ":")) if texts else "{}"
+    return _encode(dict(texts)) if texts else "{}"
 
 
 def load_texts(column: str) -> dict[str, str]:

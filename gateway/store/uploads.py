@@ -9,7 +9,7 @@ from typing import Any
 from gateway.errors import Code, S3Error
 from gateway.s3.conditions import WriteCondition
 from gateway.store import writes
-from gateway.store.buckets import find_bucket
+from gateway.store.buckets import Bucket, find_bucket
 from gateway.store.catalog import Catalog
 from gateway.store.database import Connection, Database
 from gateway.store.listing import ListQuery, Page, Row, list_page, select_rows
@@ -97,6 +97,7 @@ class Uploads:
 
     async def finish(
         self,
+        bucket: Bucket,
         upload_id: str,
         record: ObjectRecord,
         parts: Sequence[ObjectPart],
@@ -115,16 +116,19 @@ class Uploads:
             )
             if done.rowcount != 1:
                 raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
-            writes.store_object(connection, record, parts, condition)
+            writes.store_object(connection, bucket, record, parts, condition)
             for part in unused:
                 writes.add_garbage(connection, Garbage(part.location, record.origin, "", "", record.uploader))
             connection.execute("DELETE FROM upload_parts WHERE upload_id = ?", (upload_id,))
 
         await self._database.write(work, self._catalog.replaces(record.bucket, record.key, record))
 
-    async def abort(self, upload_id: str) -> Garbage:
-        """End an open upload; gives what it left at the origin. Raises S3Error: NoSuchUpload."""
-        return await self._database.write(lambda connection: _abort(connection, upload_id))
+    async def abort(self, upload_id: str, idle_since_s: int | None = None) -> Garbage:
+        """End an open upload, or only one that nobody has touched since then; gives what it left at the origin.
+
+        Raises S3Error: NoSuchUpload.
+        """
+        return await self._database.write(lambda connection: _abort(connection, upload_id, idle_since_s))
 
     async def list_uploads(self, query: ListQuery, after_upload_id: str) -> Page[ListedUploadRow]:
         """One page of a bucket's unfinished uploads by key, then by id; `after_upload_id` narrows `query.after`."""
@@ -255,9 +259,11 @@ def _start_completing(connection: Connection, upload_id: str) -> None:
         raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
 
 
-def _abort(connection: Connection, upload_id: str) -> Garbage:
+def _abort(connection: Connection, upload_id: str, idle_since_s: int | None) -> Garbage:
     row = connection.execute(
-        "DELETE FROM uploads WHERE upload_id = ? AND state = 'open' RETURNING location, origin, uploader", (upload_id,)
+        "DELETE FROM uploads WHERE upload_id = ?1 AND state = 'open' AND (?2 IS NULL OR touched_s < ?2) "
+        "RETURNING location, origin, uploader",
+        (upload_id, idle_since_s),
     ).fetchone()
     if row is None:
         raise S3Error(Code.NoSuchUpload, UploadId=upload_id)

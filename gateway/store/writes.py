@@ -6,6 +6,7 @@ the same transaction that let go of it, so that no crash can leave an orphan: wh
 """
 
 from collections.abc import Sequence
+from sqlite3 import IntegrityError
 
 from gateway.errors import Code, S3Error
 from gateway.s3.conditions import WriteCondition, check_write
@@ -27,6 +28,7 @@ _FIND = f"SELECT {OBJECT_COLUMNS} FROM objects WHERE bucket = ? AND key = ? AND 
 _PUT = f"INSERT INTO objects ({OBJECT_COLUMNS}) VALUES ({', '.join('?' * 17)})"
 _REMOVE = "DELETE FROM objects WHERE bucket = ? AND key = ? AND version_id = ?"
 _INTENT_COLUMNS = "intent_id, kind, bucket, key, uploader, size, origin, location, created_s, upload_id"
+_BEGIN = f"INSERT INTO intents ({_INTENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _GARBAGE_COLUMNS = "location, origin, project, category, uploader, bytes, objects"
 
 
@@ -46,7 +48,7 @@ def begin(connection: Connection, intent: Intent, condition: WriteCondition | No
         current = find_object(connection, intent.bucket, intent.key)
         check_write(condition, current.etag if current else None)
     connection.execute(
-        f"INSERT INTO intents ({_INTENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        _BEGIN,
         (
             intent.intent_id,
             intent.kind,
@@ -79,6 +81,7 @@ def release(connection: Connection, intent: Intent) -> Garbage | None:
 
 def commit(
     connection: Connection,
+    bucket: Bucket,
     intent: Intent,
     record: ObjectRecord,
     parts: Sequence[ObjectPart],
@@ -89,19 +92,26 @@ def commit(
     Raises S3Error: NoSuchBucket, PreconditionFailed, OperationAborted.
     """
     end_intent(connection, intent.intent_id)
-    return store_object(connection, record, parts, condition)
+    return store_object(connection, bucket, record, parts, condition)
 
 
 def store_object(
-    connection: Connection, record: ObjectRecord, parts: Sequence[ObjectPart], condition: WriteCondition | None
+    connection: Connection,
+    bucket: Bucket,
+    record: ObjectRecord,
+    parts: Sequence[ObjectPart],
+    condition: WriteCondition | None,
 ) -> Garbage | None:
     """Put a row in place of the one that is there, with its usage; gives the replaced body as garbage."""
-    bucket = find_bucket(connection, record.bucket)
     current = find_object(connection, record.bucket, record.key)
     if condition is not None:
         check_write(condition, current.etag if current else None)
     replaced = None if current is None else _replace(connection, bucket, current)
-    connection.execute(_PUT, object_to_row(record))
+    try:
+        connection.execute(_PUT, object_to_row(record))
+    except IntegrityError:  # the foreign key: the bucket was deleted meanwhile
+        find_bucket(connection, record.bucket)
+        raise
     if parts:
         connection.executemany(
             "INSERT INTO object_parts (bucket, key, version_id, part_number, size, checksum_value) "

@@ -18,7 +18,6 @@ from gateway.s3.xml import render_error
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _READ_SIZE = 64 << 10
 _SENDFILE_WINDOW = 1 << 20
-_SMALL_BODY = 64 << 10
 XML = "application/xml"
 
 
@@ -109,15 +108,13 @@ async def write_answer(connection: Connection, head: bytes, answer: Answer, *, i
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client is gone")
     if is_head or answer.slice is None:
-        transport.write(head if is_head or not answer.body else head + answer.body)
+        if is_head or not answer.body:
+            transport.write(head)
+        else:
+            transport.writelines((head, answer.body))
+            await _drain(connection, timeout_s)
         return
     part = answer.slice
-    if part.size <= _SMALL_BODY:
-        data = await part.reader.read(part.offset, part.size)
-        if len(data) == part.size:
-            transport.writelines((head, data))
-            await _drain(connection, timeout_s)
-            return
     transport.write(head)
     await _write_slice(connection, transport, part, timeout_s)
 

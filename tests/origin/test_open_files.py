@@ -99,7 +99,8 @@ def test_a_symbolic_link_is_not_followed(tmp_path):
 @given(st.lists(st.tuples(st.sampled_from(["open", "release", "forget"]), st.integers(0, 3)), max_size=40))
 def test_whatever_the_order_no_reader_loses_its_file_and_none_stays_open(tmp_path_factory, moves):
     folder = tmp_path_factory.mktemp("files")
-    files, held = OpenFiles(2), [[] for _ in range(4)]
+    files = OpenFiles(2)
+    held: list[list[OpenFile]] = [[] for _ in range(4)]
     every: set[int] = set()
     for move, number in moves:
         path = folder / str(number)

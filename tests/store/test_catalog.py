@@ -39,7 +39,7 @@ async def stored(store: Store, wanted: ObjectRecord, condition: WriteCondition |
         wanted.location, "put", wanted.bucket, wanted.key, wanted.uploader, wanted.size, "local", wanted.location, 1
     )
     await store.catalog.begin(intent, condition)
-    await store.catalog.commit(intent, wanted, condition)
+    await store.catalog.commit(MEDIA, intent, wanted, condition)
 
 
 @given(headers=maps, metadata=maps, tags=maps, checksum=st.none() | st.builds(StoredChecksum, texts, texts, texts))
@@ -82,7 +82,7 @@ async def test_a_failed_commit_leaves_memory_as_it_is(store):
     intent = Intent("i2", "put", "demo-media", "k", "ops", 4, "local", "at-k2", 1)
     await store.catalog.begin(intent, None)
     with pytest.raises(S3Error) as refused:
-        await store.catalog.commit(intent, second, WriteCondition(if_none_match=True))
+        await store.catalog.commit(MEDIA, intent, second, WriteCondition(if_none_match=True))
     assert refused.value.code is Code.PreconditionFailed
     assert store.catalog.at_hand("demo-media", "k") == record("k", 3)
     garbage = await store.catalog.release(intent)
@@ -116,7 +116,7 @@ async def test_parts_are_those_of_the_object(store):
     wanted = replace(record("k", 100), part_count=3)
     intent = Intent("i", "put", "demo-media", "k", "ops", 100, "local", "at-k", 1)
     await store.catalog.begin(intent, None)
-    await store.catalog.commit(intent, wanted, None, parts)
+    await store.catalog.commit(MEDIA, intent, wanted, None, parts)
     assert await store.catalog.parts(wanted) == parts
     await stored(store, record("k", 5, "at-k2"))
     assert await store.catalog.parts(record("k", 5, "at-k2")) == []

@@ -9,6 +9,7 @@ from gateway.errors import Code, S3Error
 from gateway.store.listing import ListQuery
 from gateway.store.records import Intent, ObjectPart, ObjectRecord, UploadPart, UploadRecord
 from gateway.store.store import Store
+from tests.support import house
 
 MEDIA = "demo-media"
 
@@ -34,7 +35,7 @@ def made(upload_id: str, key: str = "k") -> ObjectRecord:
 
 async def finish(store: Store, upload_id: str, unused=()) -> None:
     await store.uploads.finish(
-        upload_id, made(upload_id), [ObjectPart(1, 5), ObjectPart(2, 5)], unused, None, {"etag": "e"}, 30
+        house.MEDIA, upload_id, made(upload_id), [ObjectPart(1, 5), ObjectPart(2, 5)], unused, None, {"etag": "e"}, 30
     )
 
 
@@ -176,7 +177,7 @@ async def test_paging_lists_every_unfinished_upload_once_by_key_and_id(store, li
         await store.uploads.create(upload(name, key))
     await store.uploads.create(upload("finished", "b/1"))
     await store.uploads.start_completing("finished")
-    await store.uploads.finish("finished", replace(made("finished"), key="b/1"), [], [], None, {}, 1)
+    await store.uploads.finish(house.MEDIA, "finished", replace(made("finished"), key="b/1"), [], [], None, {}, 1)
     found, marker, id_marker = [], "", ""
     while True:
         page = await store.uploads.list_uploads(ListQuery(MEDIA, after=marker, limit=limit), id_marker)

@@ -57,10 +57,10 @@ def test_scopes_add_up_after_any_charges_and_returns(moves):
     for bucket, uploader, size in moves[::2]:
         give_back(connection, bucket.project, bucket.category, uploader, size, 1)
     kept = moves[1::2]
-    totals = dict(
-        ((project, category, uploader), (size, count))
+    totals = {
+        (project, category, uploader): (size, count)
         for project, category, uploader, size, count in connection.execute("SELECT * FROM usage")
-    )
+    }
     assert totals.get(("demo", "", ""), (0, 0)) == (sum(size for *_, size in kept), len(kept))
     for (_project, category, uploader), (size, count) in totals.items():
         fitting = [

@@ -12,6 +12,7 @@ from gateway.store import writes
 from gateway.store.database import Connection
 from gateway.store.records import Garbage, Intent, ObjectRecord
 from gateway.store.usage import UsageRow, read_usage
+from tests.support.house import MEDIA
 
 ABSENT = WriteCondition(if_none_match=True)
 PRESENT = WriteCondition(if_match="*")
@@ -33,7 +34,7 @@ def row(of: Intent, size: int = 3) -> ObjectRecord:
 async def put(store, name: str, key: str = "k", size: int = 3, condition=None) -> Garbage | None:
     begun = intent(name, key, size=size)
     await store.catalog.begin(begun, condition)
-    replaced: Garbage | None = await store.catalog.commit(begun, row(begun, size), condition)
+    replaced: Garbage | None = await store.catalog.commit(MEDIA, begun, row(begun, size), condition)
     return replaced
 
 
@@ -58,10 +59,10 @@ async def test_a_write_ends_committed_and_leaves_no_intent(store):
 async def test_a_write_ends_once(store):
     begun = intent("a")
     await store.catalog.begin(begun, None)
-    await store.catalog.commit(begun, row(begun), None)
+    await store.catalog.commit(MEDIA, begun, row(begun), None)
     assert await store.catalog.release(begun) is None, "what was committed is left alone"
     with pytest.raises(S3Error) as refused:
-        await store.catalog.commit(begun, row(begun), None)
+        await store.catalog.commit(MEDIA, begun, row(begun), None)
     assert refused.value.code is Code.OperationAborted
     assert await rows(store, "garbage") == []
     assert (await used(store)).objects == 1
@@ -72,7 +73,7 @@ async def test_a_released_write_can_not_be_committed_and_its_body_is_on_record(s
     await store.catalog.begin(begun, None)
     assert await store.catalog.release(begun) == Garbage("at-a", "local", "", "", "ops")
     with pytest.raises(S3Error):
-        await store.catalog.commit(begun, row(begun), None)
+        await store.catalog.commit(MEDIA, begun, row(begun), None)
     assert await store.catalog.find("demo-media", "k") is None
     assert len(await rows(store, "garbage")) == 1
 
@@ -99,7 +100,7 @@ async def test_nothing_is_committed_into_a_bucket_that_is_not_there(store):
     begun = intent("a", bucket="nowhere")
     await store.catalog.begin(begun, None)
     with pytest.raises(S3Error) as refused:
-        await store.catalog.commit(begun, row(begun), None)
+        await store.catalog.commit(MEDIA, begun, row(begun), None)
     assert refused.value.code is Code.NoSuchBucket
     assert await store.catalog.release(begun) is not None
 
@@ -110,7 +111,7 @@ async def test_a_bucket_that_is_removed_during_a_write_refuses_its_commit(store)
     await store.catalog.begin(begun, None)
     await store.buckets.delete("new")
     with pytest.raises(S3Error) as refused:
-        await store.catalog.commit(begun, row(begun), None)
+        await store.catalog.commit(MEDIA, begun, row(begun), None)
     assert refused.value.code is Code.NoSuchBucket
     assert await store.catalog.release(begun) is not None
 
@@ -140,7 +141,7 @@ async def test_a_condition_is_checked_at_the_beginning_at_the_commit_and_at_a_de
     await store.catalog.begin(late, None)
     works = [
         store.catalog.begin(intent("b"), condition),
-        store.catalog.commit(late, row(late), condition) if code else store.catalog.release(late),
+        store.catalog.commit(MEDIA, late, row(late), condition) if code else store.catalog.release(late),
     ]
     if condition is not ABSENT:
         works.append(store.catalog.delete("demo-media", "k", condition))
@@ -158,10 +159,10 @@ async def test_of_many_commits_that_all_found_nothing_one_wins(store):
     for each in begun:
         await store.catalog.begin(each, ABSENT)
     results = await asyncio.gather(
-        *(store.catalog.commit(each, row(each), ABSENT) for each in begun), return_exceptions=True
+        *(store.catalog.commit(MEDIA, each, row(each), ABSENT) for each in begun), return_exceptions=True
     )
     assert len([result for result in results if result is None]) == 1
-    assert {result.code for result in results if result is not None} == {Code.PreconditionFailed}
+    assert {str(result) for result in results if result is not None} == {"PreconditionFailed"}
     assert (await used(store)).objects == 1
     assert len(await rows(store, "intents")) == 19, "those that lost are still to be released"
 
@@ -181,7 +182,7 @@ async def test_a_transaction_that_fails_after_its_first_statement_leaves_no_trac
     await store.catalog.begin(begun, None)
 
     def half(connection: Connection) -> None:
-        writes.commit(connection, begun, row(begun), (), None)
+        writes.commit(connection, MEDIA, begun, row(begun), (), None)
         raise RuntimeError("the rest of it")
 
     with pytest.raises(RuntimeError):

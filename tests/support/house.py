@@ -5,6 +5,7 @@ An opened house may be dropped as a crash would and opened again over the same f
 
 import asyncio
 import sqlite3
+import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
@@ -164,6 +165,15 @@ async def open_house(
         await house.background.close(10.0)
         await database.close()
         await house.hashing.close()
+
+
+def copy_store(path: Path, copied: Path) -> None:
+    """The store's files as a crash of this moment would leave them.
+
+    By another process: a descriptor of the store that is closed here would take SQLite's locks along.
+    """
+    for suffix in ("", "-wal"):
+        subprocess.run(["cp", f"{path}{suffix}", f"{copied}{suffix}"], check=True)
 
 
 def body_of(data: bytes, claims: Claims | None = None, piece: int = 50_000, size: int | None = None) -> IncomingBody:

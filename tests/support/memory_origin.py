@@ -6,7 +6,7 @@ after its last step, what was deleted is gone for readers that have not begun.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, FileRegion
@@ -108,10 +108,11 @@ class MemoryOrigin:
         await self.faults.after("create")
         return _Writer(self, location, size)
 
-    async def store(self, location: str, data: bytes, meta: BodyMeta | None) -> None:
+    async def store(self, location: str, data: bytes, meta: Callable[[], BodyMeta | None]) -> None:
         await self.faults.before("store")
+        beside = meta()
         self._begin(location)
-        self.end(location, bytes(data), meta)
+        self.end(location, bytes(data), beside)
         await self.faults.after("store")
 
     async def open(self, location: str) -> BodyReader:

@@ -56,7 +56,7 @@ CREATE TABLE intents (
     location   TEXT NOT NULL,
     upload_id  TEXT,
     created_s  INTEGER NOT NULL
-);
+) WITHOUT ROWID;
 
 -- Bodies that nothing refers to any more. `bytes` and `objects` stay charged until the body is gone.
 CREATE TABLE garbage (
@@ -68,7 +68,7 @@ CREATE TABLE garbage (
     bytes    INTEGER NOT NULL,
     objects  INTEGER NOT NULL,
     PRIMARY KEY (origin, location)
-);
+) WITHOUT ROWID;
 
 CREATE TABLE uploads (
     upload_id          TEXT PRIMARY KEY,

@@ -37,7 +37,6 @@ from gateway.web.handlers.objects import attributes_of, find_copy_source
 from gateway.web.object_headers import part_headers
 
 _MAX_PARTS = 10_000
-_MAX_OBJECT = 5 << 40
 
 
 async def create_multipart_upload(call: Call) -> Answer:
@@ -198,7 +197,11 @@ def _part_number(call: Call) -> int:
 
 def _object_size(call: Call) -> int | None:
     text = call.headers.get("x-amz-mp-object-size")
-    return None if text is None else parse_integer(text, "x-amz-mp-object-size", minimum=0, maximum=_MAX_OBJECT)
+    return (
+        None
+        if text is None
+        else parse_integer(text, "x-amz-mp-object-size", minimum=0, maximum=multipart.MAX_OBJECT_SIZE)
+    )
 
 
 async def _upload(call: Call) -> UploadRecord:

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 
 from gateway.errors import Code, S3Error
+from gateway.objects.bodies import origin_failed
 from gateway.objects.copy import CopyRequest
 from gateway.objects.copy import copy_object as copy_bytes
 from gateway.objects.delete import delete_object as remove
 from gateway.objects.get import Found, Wanted, find_bytes, object_parts, open_object
 from gateway.objects.put import Attributes
 from gateway.objects.put import put_object as store
+from gateway.origin.base import BodyReader
+from gateway.origin.errors import OriginError
 from gateway.s3.address import parse_copy_source
 from gateway.s3.checksums import parse_checksum_algorithm
 from gateway.s3.conditions import parse_conditions, parse_write_condition
@@ -32,6 +35,7 @@ from gateway.web.object_headers import checksum_headers, not_modified_headers, r
 
 MAX_COPY_SIZE = 5 << 30
 _MAX_PARTS = 10_000
+_READ_AT_ONCE = 64 << 10
 
 
 async def put_object(call: Call) -> Answer:
@@ -50,9 +54,26 @@ async def get_object(call: Call) -> Answer:
     wanted, overrides = _wanted(call), parse_response_overrides(call.query)
     found, reader = await open_object(call.rooms, call.object, wanted)
     answer = _read_answer(call, found, overrides)
-    if reader is not None:
+    if reader is None:
+        return answer
+    if found.size > _READ_AT_ONCE:
         answer.slice = BodySlice(reader, found.offset, found.size)
+    else:
+        answer.body = await _read_small(reader, found)
     return answer
+
+
+async def _read_small(reader: BodyReader, found: Found) -> bytes:
+    """A small body, whole, while an error can still be answered."""
+    try:
+        data = await reader.read(found.offset, found.size)
+        while len(data) < found.size:
+            data += await reader.read(found.offset + len(data), found.size - len(data))
+        return data
+    except OriginError as error:
+        raise origin_failed(error) from error
+    finally:
+        reader.close()
 
 
 async def head_object(call: Call) -> Answer:

@@ -1,0 +1,109 @@
+"""Taking in a body: nothing is visible at the origin before every claim holds, and blocks keep their order."""
+
+import asyncio
+import hashlib
+import logging
+
+import pytest
+
+from gateway.errors import Code, S3Error
+from gateway.objects.bodies import BLOCK, Claims, IncomingBody, origin_failed, take_in
+from gateway.origin.base import BodyMeta
+from gateway.origin.errors import BodyNotFound, OriginError, OriginFull
+from gateway.s3.checksums import Algorithm, Checksum
+from tests.support.data import pattern
+from tests.support.house import body_of, pieces_of
+
+META = BodyMeta("b", "k", "u", "w")
+
+
+async def taken(house, origin, body: IncomingBody):
+    return await take_in(house.rooms, origin, "place", body, lambda _: META)
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])
+@pytest.mark.parametrize("piece", [1000, BLOCK, 10 * BLOCK])
+async def test_digests_are_of_all_bytes_in_their_order(house, origin, size, piece):
+    body = pattern(size)
+    digests = await taken(house, origin, body_of(body, Claims(algorithm=Algorithm.SHA1), piece))
+    assert (digests.size, digests.md5) == (size, hashlib.md5(body).digest())
+    assert digests.etag == f'"{hashlib.md5(body).hexdigest()}"'
+    assert origin.bodies == {"place": body}
+
+
+async def test_pieces_may_be_of_any_kind_of_bytes_and_reused_by_who_gave_them(house, origin):
+    async def pieces():
+        buffer = bytearray(50_000)
+        for number in range(20):
+            buffer[:] = bytes([number]) * len(buffer)
+            yield memoryview(buffer)
+
+    wanted = b"".join(bytes([number]) * 50_000 for number in range(20))
+    digests = await taken(house, origin, IncomingBody(len(wanted), pieces()))
+    assert digests.md5 == hashlib.md5(wanted).digest()
+    assert origin.bodies["place"] == wanted
+
+
+async def test_the_last_bytes_are_held_back_until_the_claims_hold(house, origin):
+    body = pattern(5 * BLOCK)
+    with pytest.raises(S3Error) as refused:
+        await taken(house, origin, body_of(body, Claims(md5=bytes(16))))
+    assert refused.value.code is Code.BadDigest
+    assert origin.faults.seen.count("write") < 5
+    assert "finish" not in origin.faults.seen
+    assert origin.locations == set()
+
+
+async def test_a_trailing_checksum_is_asked_for_after_the_last_piece(house, origin):
+    ended = []
+
+    async def pieces():
+        async for piece in pieces_of(pattern(100_000)):
+            yield piece
+        ended.append(1)
+
+    def claimed() -> Checksum:
+        assert ended
+        return Checksum(Algorithm.CRC32, "AAAAAA==")
+
+    with pytest.raises(S3Error) as refused:
+        await taken(house, origin, IncomingBody(100_000, pieces(), Claims(algorithm=Algorithm.CRC32, checksum=claimed)))
+    assert refused.value.code is Code.BadDigest
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+async def test_a_form_may_bring_less_than_it_announced(house, origin, size):
+    body = IncomingBody(size + 500, pieces_of(pattern(size)), exact=False)
+    assert (await taken(house, origin, body)).size == size
+    assert origin.bodies["place"] == pattern(size)
+
+
+async def test_a_client_and_an_origin_that_fail_together_leave_no_task_behind(house, origin, caplog):
+    async def pieces():
+        for _ in range(4):
+            yield pattern(BLOCK)
+        raise S3Error(Code.IncompleteBody)
+
+    origin.faults.fail("write")
+    with caplog.at_level(logging.ERROR), pytest.raises(S3Error):
+        await taken(house, origin, IncomingBody(9 * BLOCK, pieces()))
+    import gc
+
+    gc.collect()
+    await asyncio.sleep(0)
+    assert [record.getMessage() for record in caplog.records if "never retrieved" in record.getMessage()] == []
+    assert origin.locations == set()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OriginError("x"), Code.ServiceUnavailable),
+        (OriginFull("x"), Code.ServiceUnavailable),
+        (BodyNotFound("x"), Code.InternalError),
+    ],
+)
+def test_what_the_origin_says_stays_inside(error, code):
+    told = origin_failed(error)
+    assert told.code is code
+    assert "x" not in told.fields

@@ -1,0 +1,66 @@
+"""Removing what nothing refers to: on record first, tried again, given back once, and never in the way of others."""
+
+import asyncio
+
+from gateway.objects.collector import Collector
+from gateway.store import writes
+from gateway.store.records import Garbage
+from tests.support.house import MEDIA
+
+
+async def recorded(house, garbage: list[Garbage]) -> None:
+    def work(connection) -> None:
+        for item in garbage:
+            writes.add_garbage(connection, item)
+
+    await house.database.write(work)
+
+
+async def test_what_is_noticed_is_removed_soon(house, origin):
+    await house.put("k", b"old")
+    await house.put("k", b"new")
+    await house.settle()
+    assert list(origin.bodies.values()) == [b"new"]
+    house.is_clean(origin.locations)
+
+
+async def test_nothing_to_notice_starts_nothing(house):
+    house.rooms.collector.notice(None)
+    assert not house.background._tasks
+
+
+async def test_what_cannot_be_removed_now_stays_charged_and_is_removed_later(house, origin):
+    await house.put("k", b"12345")
+    garbage = await house.store.catalog.delete("demo-media", "k", None)
+    origin.faults.fail("delete")
+    assert await house.rooms.collector.collect([garbage]) == 0
+    assert house.rows("SELECT bytes FROM usage WHERE category = ''") == [(5,)]
+    house.usage_is_the_sum_of_the_objects()
+    assert await house.rooms.collector.collect([garbage]) == 1
+    house.is_clean(origin.locations)
+
+
+async def test_one_body_that_cannot_be_removed_is_in_nobodys_way(house, origin):
+    """More garbage than a batch holds; a few bodies are stuck: all others go in one turn."""
+    await recorded(house, [Garbage(f"stuck-{number:04d}", "gone", "", "", "u") for number in range(300)])
+    await recorded(house, [Garbage(f"free-{number:04d}", "local", "", "", "u") for number in range(600)])
+    await house.rooms.collector.collect_all()
+    assert house.rows("SELECT count(*) FROM garbage WHERE origin = 'local'") == [(0,)]
+    assert house.count("garbage") == 300
+
+
+async def test_many_collectors_give_back_once(house, origin):
+    await house.put("k", b"12345")
+    await house.put("kept", b"1")
+    garbage = await house.store.catalog.delete("demo-media", "k", None)
+    others = [Collector(house.store.catalog, {"local": origin}, house.background) for _ in range(5)]
+    await asyncio.gather(*(other.collect([garbage]) for other in others))
+    house.is_clean(origin.locations)
+
+
+async def test_an_upload_of_a_removed_bucket_goes_with_its_parts(house, origin):
+    await recorded(house, [Garbage("demo-media/film@u/", "local", MEDIA.project, MEDIA.category, "u")])
+    origin.bodies |= {"demo-media/film@u/1-a": b"x", "demo-media/film@u/2-b": b"y"}
+    house.rooms.collector.notice_all()
+    await house.settle()
+    assert origin.locations == set()

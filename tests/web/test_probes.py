@@ -1,0 +1,49 @@
+"""The admin listener: alive as long as the loop turns, ready as long as the store can be read."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientSession, web
+
+from gateway.store.database import Database
+from gateway.store.store import Store
+from gateway.web.probes import probes
+from tests.support.house import RING
+
+
+@pytest.fixture
+async def store(tmp_path) -> AsyncIterator[Store]:
+    database = await Database.open(tmp_path / "store")
+    yield Store(database, RING)
+    await database.close()
+
+
+@pytest.fixture
+async def base(store) -> AsyncIterator[str]:
+    runner = web.AppRunner(probes(store), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def asked(base: str, path: str) -> tuple[int, str | None]:
+    async with ClientSession() as session, session.get(base + path) as answer:
+        return answer.status, answer.headers.get("Cache-Control")
+
+
+async def test_a_working_gateway_is_live_and_ready(base):
+    assert await asked(base, "/-/live") == (200, "no-store")
+    assert await asked(base, "/-/ready") == (200, "no-store")
+
+
+async def test_a_store_that_cannot_be_read_is_live_and_not_ready(base, store):
+    await store.database.close()
+    assert (await asked(base, "/-/live"))[0] == 200
+    assert await asked(base, "/-/ready") == (503, "no-store")
+
+
+@pytest.mark.parametrize("path", ["/", "/demo-media/k", "/-/", "/-/metrics/../live/x"])
+async def test_nothing_else_is_there(base, path):
+    assert (await asked(base, path))[0] == 404
