@@ -1,6 +1,7 @@
 """Taking in a body: hashed while it arrives, written to the origin, its last bytes held back until all claims hold."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from gateway.s3.checksums import (
 )
 
 BLOCK = 256 << 10
+_log = logging.getLogger("anbar.origin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,14 @@ class Digests:
 
 
 async def take_in(
-    rooms: Rooms, origin: Origin, location: str, body: IncomingBody, meta: Callable[[Digests], BodyMeta | None]
+    rooms: Rooms, name: str, location: str, body: IncomingBody, meta: Callable[[Digests], BodyMeta | None]
 ) -> Digests:
-    """Write a body to `location`; when this returns it is whole, verified and durable.
+    """Write a body to `location` at the origin of this name; when this returns it is whole, verified and durable.
 
     Raises S3Error: what the body's pieces and claims raise, and ServiceUnavailable for the origin. Nothing is left at
     the origin but, perhaps, unfinished bytes at `location`, which the caller's intent names.
     """
+    origin = rooms.origin(name)
     algorithm = body.claims.algorithm or Algorithm.CRC64NVME  # as S3 does where the client names none
     hasher = BodyHasher(md5=True, sha256=body.claims.sha256_hex is not None, algorithm=algorithm)
     try:
@@ -75,15 +78,18 @@ async def take_in(
                 rooms.budget.give(held)
         return await _stream(rooms, origin, location, body, hasher, meta)
     except OriginError as error:
-        raise origin_failed(error) from error
+        raise origin_failed(error, name) from error
 
 
-def origin_failed(error: OriginError) -> S3Error:
-    """What a client is told when an origin could not do its part."""
-    if isinstance(error, OriginFull):
-        return S3Error(Code.ServiceUnavailable, "The storage behind this gateway is full.")
+def origin_failed(error: OriginError, origin: str) -> S3Error:
+    """What a client is told when an origin could not do its part; the operator is told what it was."""
     if isinstance(error, BodyNotFound):
+        _log.critical("a body is gone from origin %s: %s", origin, error)
         return S3Error(Code.InternalError, "The object's data cannot be found.")
+    if isinstance(error, OriginFull):
+        _log.error("origin %s is full: %s", origin, error)
+        return S3Error(Code.ServiceUnavailable, "The storage behind this gateway is full.")
+    _log.error("origin %s failed: %s", origin, error)
     return S3Error(Code.ServiceUnavailable)
 
 

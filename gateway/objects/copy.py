@@ -43,7 +43,7 @@ async def copy_object(rooms: Rooms, source: ObjectRecord, request: CopyRequest) 
         except BodyNotFound as error:
             source = await successor(rooms, source, error)
         except OriginError as error:
-            raise origin_failed(error) from error
+            raise origin_failed(error, source.origin) from error
     raise S3Error(Code.ServiceUnavailable)
 
 
@@ -85,7 +85,7 @@ async def _copy_bytes(rooms: Rooms, source: ObjectRecord, intent: Intent, attrib
     reader = await rooms.origin(source.origin).open(source.location)
     try:
         body = IncomingBody(source.size, read_all(reader, 0, source.size))
-        await take_in(rooms, origin, intent.location, body, lambda _: body_meta(intent, attributes, source.etag))
+        await take_in(rooms, intent.origin, intent.location, body, lambda _: body_meta(intent, attributes, source.etag))
     finally:
         reader.close()
 

@@ -1,14 +1,10 @@
 """A row may be replaced, and its body removed, between look-up and use: what stands in its place now."""
 
-import logging
-
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import origin_failed
 from gateway.objects.rooms import Rooms
 from gateway.origin.errors import BodyNotFound
 from gateway.store.records import ObjectRecord
-
-_log = logging.getLogger("anbar.objects")
 
 
 async def successor(rooms: Rooms, gone: ObjectRecord, error: BodyNotFound | None = None) -> ObjectRecord:
@@ -17,6 +13,5 @@ async def successor(rooms: Rooms, gone: ObjectRecord, error: BodyNotFound | None
     if current is None:
         raise S3Error(Code.NoSuchKey, Key=gone.key) from error
     if current.location == gone.location:
-        _log.critical("the body of s3://%s/%s is gone: %s", gone.bucket, gone.key, gone.location)
-        raise origin_failed(error or BodyNotFound(gone.location)) from error
+        raise origin_failed(error or BodyNotFound(gone.location), gone.origin) from error
     return current

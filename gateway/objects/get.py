@@ -92,7 +92,7 @@ async def open_object(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> tup
         except BodyNotFound as error:
             record = await successor(rooms, found.record, error)
         except OriginError as error:
-            raise origin_failed(error) from error
+            raise origin_failed(error, found.record.origin) from error
     raise S3Error(Code.ServiceUnavailable)
 
 

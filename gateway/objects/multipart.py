@@ -92,7 +92,7 @@ async def put_part(rooms: Rooms, upload: UploadRecord, part_number: int, body: I
     intent = _part_intent(rooms, upload, part_number, body.size)
     await begin(rooms, intent, None)
     try:
-        digests = await take_in(rooms, rooms.origin(upload.origin), intent.location, body, lambda _: None)
+        digests = await take_in(rooms, upload.origin, intent.location, body, lambda _: None)
         part = _part(rooms, intent, part_number, digests)
         replaced = await rooms.store.uploads.commit_part(intent, part)
     except BaseException:
@@ -126,7 +126,7 @@ async def copy_part(
             source = await successor(rooms, source, error)
             continue
         except OriginError as error:
-            raise origin_failed(error) from error
+            raise origin_failed(error, source.origin) from error
         try:
             return await put_part(rooms, upload, part_number, IncomingBody(size, read_all(reader, offset, size)))
         finally:
@@ -167,7 +167,7 @@ async def _complete(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
     except BaseException as error:
         await reopen(rooms, upload.upload_id)
         if isinstance(error, OriginError):
-            raise origin_failed(error) from error
+            raise origin_failed(error, upload.origin) from error
         raise
 
 

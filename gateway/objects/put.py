@@ -45,12 +45,11 @@ async def put_object(
 
     Raises S3Error: NoSuchBucket, PreconditionFailed, what the body raises, ServiceUnavailable, SlowDown.
     """
-    origin = rooms.origin(target.bucket.origin)
     intent = new_intent(rooms, "put", target, body.size)
     await begin(rooms, intent, condition)
     try:
         digests = await take_in(
-            rooms, origin, intent.location, body, lambda found: body_meta(intent, attributes, found.etag)
+            rooms, intent.origin, intent.location, body, lambda found: body_meta(intent, attributes, found.etag)
         )
         record = _record(rooms, target, intent, attributes, digests)
         replaced = await rooms.store.catalog.commit(target.bucket, intent, record, condition)

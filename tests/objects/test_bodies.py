@@ -18,7 +18,8 @@ META = BodyMeta("b", "k", "u", "w")
 
 
 async def taken(house, origin, body: IncomingBody):
-    return await take_in(house.rooms, origin, "place", body, lambda _: META)
+    assert house.rooms.origin("local") is origin
+    return await take_in(house.rooms, "local", "place", body, lambda _: META)
 
 
 @pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])
@@ -103,7 +104,11 @@ async def test_a_client_and_an_origin_that_fail_together_leave_no_task_behind(ho
         (BodyNotFound("x"), Code.InternalError),
     ],
 )
-def test_what_the_origin_says_stays_inside(error, code):
-    told = origin_failed(error)
+def test_what_the_origin_says_is_for_the_operator_alone(error, code, caplog):
+    told = origin_failed(error, "local")
     assert told.code is code
+    assert "x" not in told.message
     assert "x" not in told.fields
+    assert len(caplog.records) == 1
+    assert "local" in caplog.text
+    assert caplog.text.rstrip().endswith("x")

@@ -71,7 +71,7 @@ async def _read_small(reader: BodyReader, found: Found) -> bytes:
             data += await reader.read(found.offset + len(data), found.size - len(data))
         return data
     except OriginError as error:
-        raise origin_failed(error) from error
+        raise origin_failed(error, found.record.origin) from error
     finally:
         reader.close()
 
