@@ -2,22 +2,27 @@
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import logging
 import os
 import resource
+import secrets
 import signal
+import socket
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import uvloop
 from aiohttp import web
+from cryptography import x509
 
-from gateway.config import ConfigError, Settings, read_policy_files
+from gateway.config import ConfigError, DirectoryOriginSettings, Listen, Settings, Tls, read_policy_files
 from gateway.errors import S3Error
 from gateway.objects.background import Background
 from gateway.objects.collector import Collector
@@ -30,7 +35,7 @@ from gateway.policy.model import PolicySet
 from gateway.sigv4.signature import Verifier
 from gateway.store.buckets import Bucket
 from gateway.store.database import Database, StoreError
-from gateway.store.key_ring import KeyRing, KeyRingError
+from gateway.store.key_ring import KeyRingError, load_key_ring
 from gateway.store.store import Store
 from gateway.threads import Threads
 from gateway.web.call import Services
@@ -42,10 +47,16 @@ _log = logging.getLogger("anbar")
 _BACKLOG = 1024
 _HASHING_THREADS = 2
 _TLS_GOODBYE_S = 1.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class StartError(Exception):
     """The gateway cannot start; the text says why."""
+
+
+class TlsError(Exception):
+    """The files of `[server] tls` cannot be served with; the text names the file."""
 
 
 def serve(settings: Settings) -> None:
@@ -56,37 +67,42 @@ def serve(settings: Settings) -> None:
     configure_logging()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no secrets in core files
     try:
-        uvloop.run(_serve(settings))
-    except (StoreError, KeyRingError, ConfigError, S3Error, ssl.SSLError) as error:
+        tls = tls_context(settings.server.tls)
+        uvloop.run(_serve(settings, tls))
+    except TlsError as error:
+        raise StartError(f"[server] tls: {error}") from error
+    except (StoreError, KeyRingError, ConfigError, S3Error) as error:
         raise StartError(str(error)) from error
     except OSError as error:
-        raise StartError(f"{error.filename or 'cannot listen'}: {error.strerror or error}") from error
+        raise StartError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, tls: ssl.SSLContext | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     with _only_server_of(settings.store.path):
         async with build_services(settings) as services:
-            await _listen_until(stop, settings, services)
+            await _listen_until(stop, settings, services, tls)
 
 
-async def _listen_until(stop: asyncio.Event, settings: Settings, services: Services) -> None:
+async def _listen_until(
+    stop: asyncio.Event, settings: Settings, services: Services, tls: ssl.SSLContext | None
+) -> None:
     loop = asyncio.get_running_loop()
     server = S3Server(services, loop)
     listen = settings.server.listen
-    tls = _tls(settings)
-    public = await loop.create_server(
-        server,
-        listen.host,
-        listen.port,
-        ssl=tls,
-        ssl_shutdown_timeout=_TLS_GOODBYE_S if tls else None,
-        backlog=_BACKLOG,
-        reuse_address=True,
-    )
+    with _listening(listen, "listen"):
+        public = await loop.create_server(
+            server,
+            listen.host,
+            listen.port,
+            ssl=tls,
+            ssl_shutdown_timeout=_TLS_GOODBYE_S if tls else None,
+            backlog=_BACKLOG,
+            reuse_address=True,
+        )
     port = public.sockets[0].getsockname()[1]
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
     admin: web.AppRunner | None = None
@@ -104,7 +120,7 @@ async def _listen_until(stop: asyncio.Event, settings: Settings, services: Servi
 @asynccontextmanager
 async def build_services(settings: Settings) -> AsyncIterator[Services]:
     """Open everything that requests need, recovered from whatever an earlier run left; closes it again."""
-    ring = KeyRing.load(settings.secrets.key_ring)
+    ring = load_key_ring(settings)
     policies = parse_policies(read_policy_files(settings.policies.path), settings.origins)
     database = await Database.open(settings.store.path, check=True)
     background = Background()
@@ -112,8 +128,9 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
     hashing = Threads(_HASHING_THREADS, "hash")
     try:
         for name, origin in settings.origins.items():
-            origins[name] = DirectoryOrigin(origin.path, durable=origin.durable)
+            origins[name] = open_origin(name, origin)
         store = Store(database, ring)
+        await _check_seals(store, settings.secrets.key_ring)
         await store.buckets.apply_policy(policy_buckets(policies, _now_s()))
         rooms = Rooms(
             store=store,
@@ -125,7 +142,8 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
             now_s=_now_s,
             hashing=hashing,
         )
-        _warn_of_left_buckets(store, policies, origins)
+        for bucket, what in left_buckets(store.buckets.all(), policies, origins):
+            _log.warning("bucket %s: %s", bucket, what)
         await recover(rooms)
         sweeper = background.start(sweep_forever(rooms), "sweeper")
         try:
@@ -141,12 +159,46 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
         await hashing.close()
 
 
-def _warn_of_left_buckets(store: Store, policies: PolicySet, origins: Mapping[str, Origin]) -> None:
-    for bucket in store.buckets.all():
+def open_origin(name: str, settings: DirectoryOriginSettings) -> Origin:
+    """An origin in whose directory a file could be made; raises StartError."""
+    try:
+        opened = DirectoryOrigin(settings.path, durable=settings.durable)
+        _try_to_write(settings.path)
+    except FileExistsError:
+        raise StartError(f"origin {name}: {settings.path}: not a directory") from None
+    except OSError as error:
+        raise StartError(f"origin {name}: cannot write in {settings.path}: {error.strerror}") from error
+    return opened
+
+
+def _try_to_write(folder: Path) -> None:
+    """Make and remove a file. A full disk passes: what is on it can be read, and removed."""
+    file = folder / f".anbar-start-{secrets.token_hex(8)}"
+    try:
+        os.close(os.open(file, _NEW_FILE, 0o600))
+        os.unlink(file)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+
+
+async def _check_seals(store: Store, key_ring: Path) -> None:
+    """Does the key ring belong to the store? Raises StartError where it opens none of the access keys."""
+    seals = await store.access_keys.seals()
+    if seals.all_missing:
+        raise StartError("\n".join(seals.mistakes(key_ring)))
+    for mistake in seals.mistakes(key_ring):
+        _log.error("%s", mistake)
+
+
+def left_buckets(buckets: Iterable[Bucket], policies: PolicySet, origins: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The buckets that the configuration does not know any more, each with what is the matter."""
+    for bucket in buckets:
         if bucket.source == "policy" and policies.bucket(bucket.bucket) is None:
-            _log.warning("bucket %s is in no policy file any more; it keeps its objects", bucket.bucket)
+            place = f"category {bucket.category} of project {bucket.project}"
+            yield bucket.bucket, f"its {place} is in no policy file any more; it keeps its objects"
         if bucket.origin not in origins:
-            _log.warning("bucket %s needs the origin %s, which is not configured", bucket.bucket, bucket.origin)
+            yield bucket.bucket, f"its origin {bucket.origin} is not configured"
 
 
 async def _sweep_once_more(rooms: Rooms) -> None:
@@ -179,15 +231,43 @@ def _verifier(settings: Settings) -> Verifier:
     return Verifier(server.regions, server.sigv2, server.public_hosts, domains=server.domains)
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    tls = settings.server.tls
+def tls_context(tls: Tls | None) -> ssl.SSLContext | None:
+    """What HTTPS is served with; None: plain HTTP. Raises TlsError."""
     if tls is None:
         return None
+    certificate, _ = _read_pem(tls.certificate), _read_pem(tls.key)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(tls.certificate, tls.key)
+
+    def refuse_passphrase() -> NoReturn:  # OpenSSL would ask the terminal
+        raise TlsError(f"{tls.key}: it has a passphrase; write it without one")
+
+    try:
+        context.load_cert_chain(tls.certificate, tls.key, refuse_passphrase)
+    except ssl.SSLError as error:
+        raise TlsError(_tls_mistake(tls, certificate, error)) from error
     return context
+
+
+def _read_pem(file: Path) -> bytes:
+    """What is in a file; the ssl module does not say which one it could not read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise TlsError(f"{file}: {error.strerror}") from error
+
+
+def _tls_mistake(tls: Tls, certificate: bytes, error: ssl.SSLError) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"{tls.key} is not the key of {tls.certificate}"
+    try:
+        x509.load_pem_x509_certificates(certificate)
+    except ValueError:
+        return f"{tls.certificate}: not a PEM certificate"
+    if error.reason is None:
+        return f"{tls.key}: not a PEM private key"
+    return f"{tls.certificate}: {error.reason.replace('_', ' ').lower()}"
 
 
 async def _start_probes(settings: Settings, store: Store) -> web.AppRunner | None:
@@ -196,16 +276,34 @@ async def _start_probes(settings: Settings, store: Store) -> web.AppRunner | Non
         return None
     runner = web.AppRunner(probes(store), access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, listen.host, listen.port).start()
+    with _listening(listen, "admin_listen"):
+        await web.TCPSite(runner, listen.host, listen.port).start()
     return runner
+
+
+@contextlib.contextmanager
+def _listening(listen: Listen, key: str) -> Iterator[None]:
+    """Say which address cannot be had and where it comes from; raises StartError."""
+    try:
+        yield
+    except (OSError, UnicodeError) as error:
+        raise StartError(f"cannot listen on {listen} ([server] {key}): {address_error(error)}") from error
+
+
+def address_error(error: OSError | UnicodeError) -> str:
+    """Why an address cannot be had; the loop's own texts repeat the address."""
+    if isinstance(error, UnicodeError):
+        return "not a host name"
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 @contextlib.contextmanager
 def _only_server_of(store: Path) -> Iterator[None]:
     """Hold the lock that one serving process has; raises StartError."""
     store.parent.mkdir(parents=True, exist_ok=True)
-    path = store.with_name(store.name + "-serving")
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fd = os.open(_serving_lock(store), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -214,6 +312,25 @@ def _only_server_of(store: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def is_serving(store: Path) -> bool:
+    """Does a process serve from this store now?"""
+    try:
+        fd = os.open(_serving_lock(store), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _serving_lock(store: Path) -> Path:
+    return store.with_name(store.name + "-serving")
 
 
 def _announce(line: str) -> None:

@@ -6,6 +6,7 @@ Relative paths belong to the directory of the file that names them.
 """
 
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -18,6 +19,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -30,6 +32,7 @@ GIB = 1024 * MIB
 TIB = 1024 * GIB
 
 MAX_FILE_SIZE = 4 * MIB
+_POLICY_HINT = "; anbar init writes a working one"
 
 _BINARY_UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
 _DECIMAL_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -184,7 +187,7 @@ class Server(Table):
     )
     admin_listen: Annotated[Listen | None, BeforeValidator(_parse_admin_listen)] = Field(
         default=Listen(host="127.0.0.1", port=9001),
-        description='The address of health checks and metrics; "off" for none. Never expose it.',
+        description='The address of the health checks `/-/live` and `/-/ready`; "off" for none. Never expose it.',
     )
     tls: Tls | None = Field(
         default=None,
@@ -213,7 +216,8 @@ class Server(Table):
     )
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_parse_networks)] = Field(
         default=(),
-        description="Addresses or networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+        description="Addresses or networks of proxies whose `X-Forwarded-Proto` is believed: it decides http or https "
+        "in the addresses that answers name.",
     )
 
     @model_validator(mode="after")
@@ -304,6 +308,16 @@ class Settings(Table):
     origins: Annotated[dict[Name, DirectoryOriginSettings], Field(min_length=1)]
     policies: Policies
     limits: Limits = Limits()
+    _directory: Path = PrivateAttr(Path())
+
+    def model_post_init(self, context: Mapping[str, Path] | None, /) -> None:
+        if context:
+            self._directory = context["base"]
+
+    @property
+    def directory(self) -> Path:
+        """Where the file is that says all this."""
+        return self._directory
 
 
 def load_settings(path: Path) -> Settings:
@@ -342,16 +356,38 @@ def read_text(path: Path) -> str:
 def read_policy_files(folder: Path) -> dict[Path, str]:
     """The texts of a directory's policy files, `*.toml` in the order of their names; raises ConfigError.
 
-    Hidden files (an editor's) are passed over. A directory without any policy file is an error: an empty set of
-    rules is more likely a wrong path than a wish.
+    A directory without any policy file is an error: an empty set of rules is more likely a wrong path than a wish.
     """
     try:
-        files = sorted(file for file in folder.iterdir() if file.suffix == ".toml" and not file.name.startswith("."))
+        files = policy_files(folder)
     except OSError as error:
-        raise ConfigError(folder, [f"cannot be read: {error.strerror}"]) from None
+        hint = _POLICY_HINT if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError(folder, [f"cannot be read: {error.strerror}{hint}"]) from None
     if not files:
-        raise ConfigError(folder, ["there is no policy file (NAME.toml) in this directory"])
+        raise ConfigError(folder, [f"there is no policy file (NAME.toml) in this directory{_POLICY_HINT}"])
     return {file: read_text(file) for file in files}
+
+
+def policy_files(folder: Path) -> list[Path]:
+    """The policy files of a directory, by name, without hidden ones (an editor's); raises OSError."""
+    return sorted(file for file in folder.iterdir() if file.suffix == ".toml" and not file.name.startswith("."))
+
+
+def is_missing(path: Path) -> bool:
+    """Is nothing there? What may not be looked at is not missing."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def init_command(directory: Path) -> str:
+    """The command that makes an installation, or what is missing of one, in a directory."""
+    here = directory.absolute() == Path.cwd()
+    return "anbar init" if here else f"anbar init --dir {shlex.quote(str(directory))}"
 
 
 def parse_toml(text: str, path: Path) -> dict[str, Any]:

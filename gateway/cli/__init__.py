@@ -45,5 +45,6 @@ def main() -> None:
     try:
         app()
     except Refused as refusal:
-        print(f"anbar: {refusal}", file=sys.stderr)
+        for line in str(refusal).split("\n"):
+            print(f"anbar: {line}", file=sys.stderr)
         sys.exit(1)

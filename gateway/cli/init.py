@@ -7,41 +7,44 @@ from typing import Annotated
 import typer
 
 from gateway.cli.installation import Refused
-from gateway.config import ConfigError, Settings, load_settings
+from gateway.config import ConfigError, Settings, is_missing, load_settings, policy_files
 
 
 def init(
-    directory: Annotated[Path, typer.Option("--dir", metavar="D", help="Where to make the installation.")] = Path(),
+    directory: Annotated[
+        Path, typer.Option("--dir", metavar="D", help="Where to make the installation.", readable=False)
+    ] = Path(),
 ) -> None:
     """Write gateway.toml, policies/demo.toml and a key ring where none is; overwrite nothing."""
     config = directory / "gateway.toml"
-    _say(config, _write_template("gateway.toml", config))
+    _say(config, directory, _write_template("gateway.toml", config))
     try:
         settings = load_settings(config)
     except ConfigError as error:
         raise Refused(str(error)) from None
-    _make_policies(settings)
-    _make_key_ring(settings)
+    _make_policies(settings, directory)
+    _make_key_ring(settings, directory)
 
 
-def _make_policies(settings: Settings) -> None:
+def _make_policies(settings: Settings, directory: Path) -> None:
     folder = settings.policies.path
-    if folder.is_dir() and any(folder.glob("*.toml")):
-        _say(folder, False)
-    else:
-        _say(folder / "demo.toml", _write_template("demo.toml", folder / "demo.toml"))
+    try:
+        kept = [] if is_missing(folder) else policy_files(folder)
+    except OSError as error:
+        raise Refused(f"{folder}: {error.strerror}") from None
+    for file in kept:
+        _say(file, directory, False)
+    if not kept:
+        _say(folder / "demo.toml", directory, _write_template("demo.toml", folder / "demo.toml"))
 
 
-def _make_key_ring(settings: Settings) -> None:
+def _make_key_ring(settings: Settings, directory: Path) -> None:
     """A new ring beside an old store would bury the fact that the old ring, and with it every key, is gone."""
-    from gateway.store.key_ring import KeyRing, KeyRingError
+    from gateway.store.key_ring import KeyRing, KeyRingError, lost_ring
 
-    path = settings.secrets.key_ring
-    if not path.exists() and settings.store.path.exists():
-        raise Refused(
-            f"{path} is missing, but the store {settings.store.path} is there and was sealed with it.\n"
-            "Restore the key ring from its backup, or move the store away to begin anew."
-        )
+    path, store = settings.secrets.key_ring, settings.store.path
+    if is_missing(path) and not is_missing(store):
+        raise Refused(f"{lost_ring(path, store)}\nOr move the store away to begin anew.")
     try:
         KeyRing.create(path)
         made = True
@@ -53,14 +56,14 @@ def _make_key_ring(settings: Settings) -> None:
         KeyRing.load(path)
     except KeyRingError as error:
         raise Refused(str(error)) from None
-    _say(path, made)
+    _say(path, directory, made)
 
 
 def _write_template(name: str, path: Path) -> bool:
     """Write a file that is not there yet; False where it is."""
     text = (resources.files("gateway.cli") / "templates" / name).read_text(encoding="utf-8")
+    _make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
@@ -70,5 +73,17 @@ def _write_template(name: str, path: Path) -> bool:
     return True
 
 
-def _say(path: Path, made: bool) -> None:
-    print(f"{'made ' if made else 'kept '} {path}")
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise Refused(f"{folder}: not a directory") from None
+    except OSError as error:
+        raise Refused(f"{folder}: {error.strerror}") from None
+
+
+def _say(file: Path, directory: Path, made: bool) -> None:
+    """Name a file as it is reached from the working directory; one outside the installation by its whole path."""
+    home, whole = directory.absolute(), file.absolute()
+    shown = directory / whole.relative_to(home) if whole.is_relative_to(home) else whole
+    print(f"{'made ' if made else 'kept '} {shown}")

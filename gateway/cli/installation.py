@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from gateway.config import ConfigError, Settings, load_settings, read_policy_files
+from gateway.config import ConfigError, Settings, init_command, is_missing, load_settings, read_policy_files
 from gateway.policy.documents import parse_policies
 from gateway.policy.model import PolicySet
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ConfigOption = Annotated[
-    Path, typer.Option("--config", envvar="ANBAR_CONFIG", metavar="F", help="The installation's gateway.toml.")
+    Path,
+    typer.Option(  # a file that may not be read is refused where it is read, as any other that is not used
+        "--config", envvar="ANBAR_CONFIG", metavar="F", help="The installation's gateway.toml.", readable=False
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 # Tables are as wide as their values: a cut-off access key id helps nobody.
@@ -57,7 +60,7 @@ def load_installation(config: Path) -> Installation:
         settings = load_settings(config)
         policies = parse_policies(read_policy_files(settings.policies.path), settings.origins)
     except ConfigError as error:
-        hint = "" if config.exists() else "\nTo make a new installation here, run: anbar init"
+        hint = f"\nTo make a new installation, run: {init_command(config.parent)}" if is_missing(config) else ""
         raise Refused(f"{error}{hint}") from None
     return Installation(config, settings, policies)
 
@@ -68,10 +71,10 @@ async def open_store(settings: Settings) -> AsyncIterator[OpenStore]:
     from gateway.errors import S3Error
     from gateway.store.access_keys import AccessKeys, UnknownAccessKey
     from gateway.store.database import Database, StoreError
-    from gateway.store.key_ring import KeyRing, KeyRingError
+    from gateway.store.key_ring import KeyRingError, load_key_ring
 
     try:
-        ring = KeyRing.load(settings.secrets.key_ring)
+        ring = load_key_ring(settings)
         database = await Database.open(settings.store.path)
         try:
             yield OpenStore(database, AccessKeys(database, ring))
@@ -82,7 +85,7 @@ async def open_store(settings: Settings) -> AsyncIterator[OpenStore]:
     except UnknownAccessKey as error:
         raise Refused(f"there is no access key {error}") from None
     except S3Error as error:
-        raise Refused(f"the store could not do it: {error.message}") from error
+        raise Refused(f"the store could not do it: {error.__cause__ or error.message}") from error
 
 
 def run_with_store(settings: Settings, work: Callable[[OpenStore], Awaitable[T]]) -> T:

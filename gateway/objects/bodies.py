@@ -47,36 +47,73 @@ class IncomingBody:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What a body was found to be; `size` in bytes."""
+    """What a body was found to be; `size` in bytes. `kept` is the checksum to be stored, mostly the sender's own."""
 
     size: int
     md5: bytes
     checksum: Checksum
+    kept: Checksum
 
     @property
     def etag(self) -> str:
         return f'"{self.md5.hex()}"'
 
 
+class _Measure:
+    """What is computed over a body while it arrives: what its sender claims, and the checksum that is kept."""
+
+    def __init__(self, claims: Claims, keep: Algorithm | None) -> None:
+        algorithm = claims.algorithm or keep or Algorithm.CRC64NVME  # S3's choice where nobody names one
+        self._claims = claims
+        self._hasher = BodyHasher(md5=True, sha256=claims.sha256_hex is not None, algorithm=algorithm)
+        self._kept = None if keep in (None, algorithm) else BodyHasher(md5=False, sha256=False, algorithm=keep)
+
+    def update(self, data: bytes | bytearray) -> None:
+        self._hasher.update(data)
+        if self._kept is not None:
+            self._kept.update(data)
+
+    def verified(self, size: int) -> Digests:
+        """The digests, if all claims hold; raises S3Error: BadDigest, XAmzContentSHA256Mismatch."""
+        claims, checksum = self._claims, self._hasher.checksum
+        if claims.sha256_hex is not None:
+            verify_payload_sha256(claims.sha256_hex, self._hasher.sha256_hex)
+        if claims.md5 is not None:
+            verify_content_md5(claims.md5, self._hasher.md5_digest)
+        claimed = claims.checksum()
+        if claimed is not None:
+            verify_checksum(claimed, checksum)
+        kept = checksum if self._kept is None else self._kept.checksum
+        if checksum is None or kept is None:  # an algorithm was always asked for
+            raise AssertionError("a body without a checksum")
+        return Digests(size, self._hasher.md5_digest, checksum, kept)
+
+
 async def take_in(
-    rooms: Rooms, name: str, location: str, body: IncomingBody, meta: Callable[[Digests], BodyMeta | None]
+    rooms: Rooms,
+    name: str,
+    location: str,
+    body: IncomingBody,
+    meta: Callable[[Digests], BodyMeta | None],
+    *,
+    keep: Algorithm | None = None,
 ) -> Digests:
     """Write a body to `location` at the origin of this name; when this returns it is whole, verified and durable.
 
+    `keep` names the checksum to be stored where it is not the sender's.
     Raises S3Error: what the body's pieces and claims raise, and ServiceUnavailable for the origin. Nothing is left at
     the origin but, perhaps, unfinished bytes at `location`, which the caller's intent names.
     """
     origin = rooms.origin(name)
-    algorithm = body.claims.algorithm or Algorithm.CRC64NVME  # as S3 does where the client names none
-    hasher = BodyHasher(md5=True, sha256=body.claims.sha256_hex is not None, algorithm=algorithm)
+    measure = _Measure(body.claims, keep)
+    held = 2 * body.size  # its pieces, and the whole
     try:
-        held = 2 * body.size  # its pieces, and the whole
-        if body.size <= rooms.limits.small_body and rooms.budget.take(held):
-            try:
-                return await _take_small(origin, location, body, hasher, meta)
-            finally:
-                rooms.budget.give(held)
-        return await _stream(rooms, origin, location, body, hasher, meta)
+        if body.size > rooms.limits.small_body or not rooms.budget.take(held):
+            return await _stream(rooms, origin, location, body, measure, meta)
+        try:
+            return await _take_small(origin, location, body, measure, meta)
+        finally:
+            rooms.budget.give(held)
     except OriginError as error:
         raise origin_failed(error, name) from error
 
@@ -97,7 +134,7 @@ async def _take_small(
     origin: Origin,
     location: str,
     body: IncomingBody,
-    hasher: BodyHasher,
+    measure: _Measure,
     meta: Callable[[Digests], BodyMeta | None],
 ) -> Digests:
     data = b"".join([bytes(piece) async for piece in body.pieces])
@@ -105,8 +142,8 @@ async def _take_small(
 
     def check() -> BodyMeta | None:
         """In the thread that writes: one hop for the hash and the disk."""
-        hasher.update(data)
-        found.append(_verified(body.claims, hasher, len(data)))
+        measure.update(data)
+        found.append(measure.verified(len(data)))
         return meta(found[0])
 
     await origin.store(location, data, check)
@@ -118,13 +155,13 @@ async def _stream(
     origin: Origin,
     location: str,
     body: IncomingBody,
-    hasher: BodyHasher,
+    measure: _Measure,
     meta: Callable[[Digests], BodyMeta | None],
 ) -> Digests:
     writer = await origin.create(location, body.size if body.exact else None)
     try:
-        last, size = await _write_blocks(rooms, writer, body, hasher)
-        digests = _verified(body.claims, hasher, size)
+        last, size = await _write_blocks(rooms, writer, body, measure)
+        digests = measure.verified(size)
         await writer.write(last)
         await writer.finish(meta(digests))
         return digests
@@ -134,7 +171,7 @@ async def _stream(
 
 
 async def _write_blocks(
-    rooms: Rooms, writer: BodyWriter, body: IncomingBody, hasher: BodyHasher
+    rooms: Rooms, writer: BodyWriter, body: IncomingBody, measure: _Measure
 ) -> tuple[bytearray, int]:
     """Hash all of a body and write all but its last block, which is given back with the body's size.
 
@@ -148,7 +185,7 @@ async def _write_blocks(
             if len(block) >= BLOCK:
                 if busy is not None:
                     await busy
-                busy = asyncio.ensure_future(_hash_and_write(rooms, writer, hasher, block))
+                busy = asyncio.ensure_future(_hash_and_write(rooms, writer, measure, block))
                 block = bytearray()
             block += piece
             size += len(piece)
@@ -157,24 +194,9 @@ async def _write_blocks(
     finally:
         if busy is not None and not busy.done():
             await asyncio.wait([busy])
-    await rooms.hashing.run(hasher.update, block)
+    await rooms.hashing.run(measure.update, block)
     return block, size
 
 
-async def _hash_and_write(rooms: Rooms, writer: BodyWriter, hasher: BodyHasher, block: bytearray) -> None:
-    await asyncio.gather(rooms.hashing.run(hasher.update, block), writer.write(block))
-
-
-def _verified(claims: Claims, hasher: BodyHasher, size: int) -> Digests:
-    """The digests of a body that is what its client said; raises S3Error: BadDigest, XAmzContentSHA256Mismatch."""
-    md5, checksum = hasher.md5_digest, hasher.checksum
-    if claims.sha256_hex is not None:
-        verify_payload_sha256(claims.sha256_hex, hasher.sha256_hex)
-    if claims.md5 is not None:
-        verify_content_md5(claims.md5, md5)
-    claimed = claims.checksum()
-    if claimed is not None:
-        verify_checksum(claimed, checksum)
-    if checksum is None:  # an algorithm was always asked for
-        raise AssertionError("a body without a checksum")
-    return Digests(size, md5, checksum)
+async def _hash_and_write(rooms: Rooms, writer: BodyWriter, measure: _Measure, block: bytearray) -> None:
+    await asyncio.gather(rooms.hashing.run(measure.update, block), writer.write(block))

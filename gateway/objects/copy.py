@@ -15,7 +15,7 @@ from gateway.origin.base import BodyReader
 from gateway.origin.errors import BodyNotFound, OriginError
 from gateway.s3.checksums import Algorithm, BodyHasher, ChecksumType
 from gateway.s3.conditions import Conditions, WriteCondition, check_copy
-from gateway.store.records import Intent, ObjectRecord, StoredChecksum
+from gateway.store.records import Intent, ObjectPart, ObjectRecord, StoredChecksum
 
 _TRIES = 4
 
@@ -53,6 +53,7 @@ async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -
     await begin(rooms, intent, request.condition)
     try:
         checksum = await _checksum(rooms, source, request.algorithm)
+        parts = await _parts(rooms, source, keep_checksums=checksum == source.checksum)
         await _copy_bytes(rooms, source, intent, attributes)
         record = replace(
             source,
@@ -63,17 +64,25 @@ async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -
             origin=intent.origin,
             location=intent.location,
             checksum=checksum,
-            part_count=0,
+            part_count=len(parts),
             headers=attributes.headers,
             metadata=attributes.metadata,
             tags=attributes.tags,
         )
-        replaced = await rooms.store.catalog.commit(target.bucket, intent, record, request.condition)
+        replaced = await rooms.store.catalog.commit(target.bucket, intent, record, request.condition, parts)
     except BaseException:
         await rooms.background.finish(undo(rooms, intent), "undo")
         raise
     rooms.collector.notice(replaced)
     return record
+
+
+async def _parts(rooms: Rooms, source: ObjectRecord, *, keep_checksums: bool) -> list[ObjectPart]:
+    """The parts of the copy: its ETag is the source's, so it has the source's parts."""
+    parts = await rooms.store.catalog.parts(source)
+    if parts is None:
+        raise BodyNotFound(source.location)  # the row was replaced
+    return parts if keep_checksums else [replace(part, checksum_value=None) for part in parts]
 
 
 async def _copy_bytes(rooms: Rooms, source: ObjectRecord, intent: Intent, attributes: Attributes) -> None:

@@ -13,7 +13,7 @@ from gateway.origin.base import BodyReader
 from gateway.origin.errors import BodyNotFound, OriginError
 from gateway.s3.conditions import Conditions, Outcome, check_read
 from gateway.s3.ranges import ByteRange, RangeSpec, if_range_holds, resolve_range
-from gateway.store.records import ObjectPart, ObjectRecord
+from gateway.store.records import ObjectPart, ObjectRecord, StoredChecksum
 
 _TRIES = 4
 
@@ -37,6 +37,12 @@ class Found:
     partial: bool = False
     not_modified: bool = False
     part_count: int | None = None
+    part_checksum: StoredChecksum | None = None
+
+    @property
+    def checksum(self) -> StoredChecksum | None:
+        """The checksum of exactly these bytes: the object's, a part's, or none for a range."""
+        return self.part_checksum if self.partial else self.record.checksum
 
     @property
     def offset(self) -> int:
@@ -98,15 +104,27 @@ async def open_object(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> tup
 
 def _part(record: ObjectRecord, parts: list[ObjectPart], part_number: int) -> Found:
     """The bytes of one part; an object that was not uploaded in parts has one, its whole."""
+    if part_number > max(len(parts), 1):
+        raise S3Error(Code.InvalidPartNumber, PartNumberRequested=part_number, ActualPartCount=max(len(parts), 1))
     if not parts:
-        if part_number != 1:
-            raise S3Error(Code.InvalidPartNumber, PartNumberRequested=part_number, ActualPartCount=1)
-        return Found(record, _whole(record.size), partial=True)
-    if part_number > len(parts):
-        raise S3Error(Code.InvalidPartNumber, PartNumberRequested=part_number, ActualPartCount=len(parts))
+        return Found(record, _whole(record.size), partial=True, part_checksum=record.checksum)
     first = sum(part.size for part in parts[: part_number - 1])
-    size = parts[part_number - 1].size
-    return Found(record, ByteRange(first, first + size - 1) if size else None, partial=True, part_count=len(parts))
+    part = parts[part_number - 1]
+    return Found(
+        record,
+        ByteRange(first, first + part.size - 1) if part.size else None,
+        partial=True,
+        part_count=len(parts),
+        part_checksum=_part_checksum(record, part, len(parts)),
+    )
+
+
+def _part_checksum(record: ObjectRecord, part: ObjectPart, parts: int) -> StoredChecksum | None:
+    """A part's own checksum, by which SDKs that download in parts verify it; S3 tells it of composite ones."""
+    whole = record.checksum
+    if whole is None or part.checksum_value is None or (whole.type != "COMPOSITE" and parts > 1):
+        return None
+    return StoredChecksum(whole.algorithm, whole.type, part.checksum_value)
 
 
 def _whole(size: int) -> ByteRange | None:

@@ -3,8 +3,9 @@
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
 
+import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from gateway.origin.base import BodyMeta
 from gateway.origin.errors import BodyNotFound, OriginError
 from gateway.s3.checksums import (
     Algorithm,
+    Checksum,
     ChecksumType,
     combine_full_object,
     composite,
@@ -36,6 +38,7 @@ MAX_OBJECT_SIZE = 5 << 40
 """Bytes; the largest object, uploaded in parts."""
 
 _TRIES = 4
+_UPLOADS = itertools.count()
 _log = logging.getLogger("anbar.objects")
 
 
@@ -45,7 +48,8 @@ class CompleteRequest:
 
     parts: Sequence[CompletePart]
     object_size: int | None = None
-    checksum: Mapping[Algorithm, str] | None = None
+    checksum: Checksum | None = None
+    checksum_type: ChecksumType | None = None
     condition: WriteCondition | None = None
 
 
@@ -58,7 +62,7 @@ async def create_upload(
     checksum_type: ChecksumType | None,
 ) -> UploadRecord:
     """Begin a multipart upload; raises S3Error: NoSuchBucket."""
-    bucket, upload_id = target.bucket, rooms.new_id()
+    bucket, upload_id = target.bucket, new_upload_id(rooms)
     if algorithm is not None and checksum_type is None:
         checksum_type = default_checksum_type(algorithm)
     upload = UploadRecord(
@@ -83,23 +87,32 @@ async def create_upload(
     return upload
 
 
-async def put_part(rooms: Rooms, upload: UploadRecord, part_number: int, body: IncomingBody) -> UploadPart:
-    """Store one part, in place of an earlier one of its number.
+def new_upload_id(rooms: Rooms) -> str:
+    """An id that sorts by the time of its making, as S3 lists uploads of one key."""
+    return f"{rooms.now_s():08x}{next(_UPLOADS) & 0xFFFFFFFF:08x}{rooms.new_id()[:16]}"
 
+
+async def put_part(
+    rooms: Rooms, upload: UploadRecord, part_number: int, body: IncomingBody
+) -> tuple[UploadPart, Checksum]:
+    """Store one part, in place of an earlier one of its number; gives it and the checksum its sender is told.
+
+    Where the upload names no algorithm the sender's checksum is verified, and CRC64NVME is kept: S3's own choice.
     Raises S3Error: NoSuchUpload, InvalidRequest (another checksum algorithm than the upload's), what the body raises.
     """
+    kept = Algorithm[upload.checksum_algorithm] if upload.checksum_algorithm else Algorithm.CRC64NVME
     body = replace(body, claims=replace(body.claims, algorithm=_part_algorithm(upload, body.claims.algorithm)))
     intent = _part_intent(rooms, upload, part_number, body.size)
     await begin(rooms, intent, None)
     try:
-        digests = await take_in(rooms, upload.origin, intent.location, body, lambda _: None)
+        digests = await take_in(rooms, upload.origin, intent.location, body, lambda _: None, keep=kept)
         part = _part(rooms, intent, part_number, digests)
         replaced = await rooms.store.uploads.commit_part(intent, part)
     except BaseException:
         await rooms.background.finish(undo(rooms, intent), "undo")
         raise
     rooms.collector.notice(replaced)
-    return part
+    return part, digests.checksum
 
 
 async def copy_part(
@@ -128,7 +141,9 @@ async def copy_part(
         except OriginError as error:
             raise origin_failed(error, source.origin) from error
         try:
-            return await put_part(rooms, upload, part_number, IncomingBody(size, read_all(reader, offset, size)))
+            body = IncomingBody(size, read_all(reader, offset, size))
+            part, _ = await put_part(rooms, upload, part_number, body)
+            return part
         finally:
             reader.close()
     raise S3Error(Code.ServiceUnavailable)
@@ -183,11 +198,11 @@ async def reopen(rooms: Rooms, upload_id: str) -> None:
 
 async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest) -> ObjectRecord:
     stored = await rooms.store.uploads.parts(upload.upload_id)
-    chosen = choose_parts(stored, request.parts)
+    chosen = choose_parts(stored, request.parts, one_algorithm=upload.checksum_algorithm is not None)
     record = _completed(rooms, upload, chosen)
     if record.size > MAX_OBJECT_SIZE:
         raise S3Error(Code.EntityTooLarge, ProposedSize=record.size, MaxSizeAllowed=MAX_OBJECT_SIZE)
-    _check_claims(record, request)
+    _check_claims(upload, record, request)
     meta = BodyMeta(
         upload.bucket,
         upload.key,
@@ -215,16 +230,22 @@ async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
     return record
 
 
-def choose_parts(stored: Sequence[UploadPart], listed: Sequence[CompletePart]) -> list[UploadPart]:
-    """The stored parts that a Complete lists; raises S3Error: InvalidPart, InvalidPartOrder, EntityTooSmall."""
+def choose_parts(
+    stored: Sequence[UploadPart], listed: Sequence[CompletePart], *, one_algorithm: bool = True
+) -> list[UploadPart]:
+    """The stored parts that a Complete lists; `one_algorithm`: all their checksums must be of the upload's.
+
+    Raises S3Error: InvalidPart, InvalidPartOrder, EntityTooSmall, BadDigest (a checksum of another algorithm).
+    """
     by_number = {part.part_number: part for part in stored}
     chosen: list[UploadPart] = []
     for wanted in listed:
         if chosen and wanted.part_number <= chosen[-1].part_number:
             raise S3Error(Code.InvalidPartOrder)
         part = by_number.get(wanted.part_number)
-        if part is None or _bare(wanted.etag) != _bare(part.etag) or not _checksum_agrees(part, wanted):
+        if part is None or _bare(wanted.etag) != _bare(part.etag):
             raise S3Error(Code.InvalidPart, PartNumber=wanted.part_number, ETag=wanted.etag)
+        _check_part_checksum(part, wanted, one_algorithm=one_algorithm)
         chosen.append(part)
     for part in chosen[:-1]:
         if part.size < MIN_PART_SIZE:
@@ -242,10 +263,16 @@ def _bare(etag: str) -> str:
     return etag.strip('"').lower()
 
 
-def _checksum_agrees(part: UploadPart, wanted: CompletePart) -> bool:
-    return all(
-        name != part.checksum_algorithm or value == part.checksum_value for name, value in wanted.checksums.items()
-    )
+def _check_part_checksum(part: UploadPart, wanted: CompletePart, *, one_algorithm: bool) -> None:
+    """What is said of a part's checksum must be so; where nothing is said, what was verified on arrival holds."""
+    for name, value in wanted.checksums.items():
+        if name != part.checksum_algorithm and not one_algorithm:
+            continue
+        if name != part.checksum_algorithm:
+            message = f"The {name.lower()} you specified for part {part.part_number} did not match what we received."
+            raise S3Error(Code.BadDigest, message)
+        if value != part.checksum_value:
+            raise S3Error(Code.InvalidPart, PartNumber=wanted.part_number, ETag=wanted.etag)
 
 
 def _completed(rooms: Rooms, upload: UploadRecord, parts: Sequence[UploadPart]) -> ObjectRecord:
@@ -281,13 +308,23 @@ def object_checksum(upload: UploadRecord, parts: Sequence[UploadPart]) -> Stored
     return StoredChecksum(name, kind.value, value)
 
 
-def _check_claims(record: ObjectRecord, request: CompleteRequest) -> None:
+def _check_claims(upload: UploadRecord, record: ObjectRecord, request: CompleteRequest) -> None:
     if request.object_size is not None and request.object_size != record.size:
         raise S3Error(Code.InvalidRequest, "The provided 'x-amz-mp-object-size' header does not match what was stored.")
-    for algorithm, claimed in (request.checksum or {}).items():
-        found = record.checksum
-        if found is None or found.algorithm != algorithm.value or claimed.split("-")[0] != found.value.split("-")[0]:
-            raise S3Error(Code.BadDigest, f"The {algorithm.value} you specified did not match the calculated checksum.")
+    found, claimed = record.checksum, request.checksum
+    if request.checksum_type is not None and found is not None and request.checksum_type.value != found.type:
+        raise S3Error(
+            Code.InvalidRequest,
+            f"The upload was created using the {found.type} checksum mode. "
+            "The complete request must use the same checksum mode.",
+        )
+    if claimed is None or (upload.checksum_algorithm is None and found and found.algorithm != claimed.algorithm.value):
+        return  # without an algorithm of the upload's own, S3 keeps CRC64NVME and looks at no other claim
+    stored = found.value if found and found.algorithm == claimed.algorithm.value else ""
+    if claimed.value not in (stored, stored.partition("-")[0]):
+        raise S3Error(
+            Code.BadDigest, f"The {claimed.algorithm.value} you specified did not match the calculated checksum."
+        )
 
 
 def _result(record: ObjectRecord) -> dict[str, Any]:
@@ -362,6 +399,6 @@ def _part(rooms: Rooms, intent: Intent, part_number: int, digests: Digests) -> U
         digests.etag,
         rooms.now_s(),
         intent.location,
-        digests.checksum.algorithm.value,
-        digests.checksum.value,
+        digests.kept.algorithm.value,
+        digests.kept.value,
     )

@@ -178,6 +178,23 @@ def parse_checksum_headers(headers: Mapping[str, str]) -> Checksum | None:
     return Checksum(algorithm, _checked_value(algorithm, headers[names[0]], "header"))
 
 
+def parse_object_checksum(headers: Mapping[str, str]) -> Checksum | None:
+    """The checksum that CompleteMultipartUpload claims for the object; a composite one may end in -N.
+
+    Raises S3Error: InvalidRequest (two of them, a value that is no digest, an algorithm we do not have).
+    """
+    names = [name for name in headers if name.startswith(CHECKSUM_PREFIX) and name not in _NOT_VALUES]
+    if not names:
+        return None
+    if len(names) > 1:
+        raise S3Error(Code.InvalidRequest, _MULTIPLE)
+    algorithm = _BY_HEADER.get(names[0]) or parse_checksum_algorithm(names[0].removeprefix(CHECKSUM_PREFIX))
+    value = headers[names[0]]
+    composite_value = split_composite(value)
+    _checked_value(algorithm, composite_value[0] if composite_value else value, "header")
+    return Checksum(algorithm, value)
+
+
 def parse_trailer_checksum(headers: Mapping[str, str]) -> Algorithm | None:
     """The algorithm whose checksum x-amz-trailer announces. Raises S3Error: InvalidRequest."""
     announced = headers.get(TRAILER)

@@ -18,6 +18,7 @@ from lxml import etree
 
 from gateway.errors import Code, S3Error
 from gateway.s3.address import encode_key, validate_key
+from gateway.s3.checksums import parse_checksum_algorithm, parse_checksum_value
 from gateway.s3.conditions import quoted_etag
 from gateway.s3.cors import Rule
 from gateway.s3.headers import parse_http_date, parse_iso_date, render_iso_date, validate_tags
@@ -244,7 +245,7 @@ def _delete_target(element: Any) -> DeleteTarget:
     return DeleteTarget(
         key,
         fields.get("VersionId") or None,
-        None if etag is None else _etag(etag),
+        None if etag is None else "*" if etag.strip(_XML_SPACE) == "*" else _etag(etag),
         None if modified is None else _date(modified),
         None if size is None else _number(size),
     )
@@ -259,10 +260,13 @@ def _complete_part(element: Any) -> CompletePart:
         raise S3Error(Code.InvalidArgument, message, ArgumentName="partNumber", ArgumentValue=number)
     checksums: dict[str, str] = {}
     for name, value in fields.items():
-        algorithm = _CHECKSUM.match(name)
-        if algorithm is None:
+        found = _CHECKSUM.match(name)
+        if found is None:
             raise S3Error(Code.MalformedXML)
-        checksums[algorithm[1]] = value.strip(_XML_SPACE)
+        algorithm = parse_checksum_algorithm(found[1])
+        checksums[algorithm.value] = parse_checksum_value(algorithm, value.strip(_XML_SPACE))
+    if len(checksums) > 1:
+        raise S3Error(Code.InvalidRequest, f"Part {number} has more than one checksum.")
     return CompletePart(number, etag, checksums)
 
 

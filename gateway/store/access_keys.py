@@ -4,15 +4,20 @@ The sealed secret is bound to its row (id, project, principal, generation) as as
 swapped, moved to another project or rolled back unnoticed.
 """
 
+import logging
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.errors import Code, S3Error
 from gateway.sigv4.model import SecretAccessKey
 from gateway.store.database import Connection, Database
 from gateway.store.key_ring import KeyRing, KeyRingError, Sealed, generate_access_key
 
+_log = logging.getLogger("anbar.keys")
 _COLUMNS = "access_key_id, project, principal, state, created_s, last_used_s"
+_SEALED = "access_key_id, project, principal, generation, key_id, nonce, ciphertext"
 _LARGEST_MAP = 10_000
 
 
@@ -50,6 +55,31 @@ class OpenedKey:
     secret: SecretAccessKey
 
 
+@dataclass(frozen=True, slots=True)
+class Seals:
+    """How many access keys each key of a ring has sealed, by its id, and the ids of the ring that is here."""
+
+    counts: Mapping[str, int]
+    ring_ids: tuple[str, ...]
+
+    @property
+    def missing(self) -> dict[str, int]:
+        return {key_id: count for key_id, count in self.counts.items() if key_id not in self.ring_ids}
+
+    @property
+    def all_missing(self) -> bool:
+        """Is there something sealed, and nothing of it to be opened?"""
+        return bool(self.counts) and len(self.missing) == len(self.counts)
+
+    def mistakes(self, path: Path) -> tuple[str, ...]:
+        """What an operator is told of the ring at `path`: a line for each key that it lacks."""
+        return tuple(
+            f"{path} has no key {key_id}, which sealed {count} access key{'s' if count > 1 else ''}: "
+            f"restore the ring that belongs to this store (it has {', '.join(self.ring_ids)})"
+            for key_id, count in self.missing.items()
+        )
+
+
 class AccessKeys:
     """The keys of all principals."""
 
@@ -78,7 +108,11 @@ class AccessKeys:
         if found is not None:
             return found
         epoch = self._epoch
-        opened = await self._read_sealed(access_key_id, "AND state = 'active'")
+        try:
+            opened = await self._read_sealed(access_key_id, "AND state = 'active'")
+        except KeyRingError as error:
+            _log.error("access key %s cannot be opened: %s", access_key_id, error)
+            raise S3Error(Code.ServiceUnavailable) from error
         if opened is not None and epoch == self._epoch:
             self._opened[access_key_id] = opened
             if len(self._opened) > _LARGEST_MAP:
@@ -128,11 +162,36 @@ class AccessKeys:
         await self._change("DELETE FROM access_keys WHERE access_key_id = ?1", access_key_id)
 
     async def secret(self, access_key_id: str) -> str:
-        """The secret of a key, for the operator's own tools; raises UnknownAccessKey."""
+        """The secret of a key, for the operator's own tools; raises UnknownAccessKey, KeyRingError."""
         opened = await self._read_sealed(access_key_id, "")
         if opened is None:
             raise UnknownAccessKey(access_key_id)
         return opened.secret.reveal().decode("ascii")
+
+    async def seals(self) -> Seals:
+        """What the ring ought to have, and what it has."""
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT key_id, count(*) FROM access_keys GROUP BY key_id ORDER BY min(created_s), key_id"
+            ).fetchall()
+        )
+        return Seals(dict(rows), self._ring.ids)
+
+    async def unopened(self) -> dict[str, str]:
+        """The access keys that the ring does not open though it has the key for them, each with the reason."""
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT {_SEALED} FROM access_keys ORDER BY access_key_id"
+            ).fetchall()
+        )
+        reasons = {}
+        for row in rows:
+            if row[4] in self._ring.ids:
+                try:
+                    self._open(*row)
+                except KeyRingError as error:
+                    reasons[row[0]] = str(error)
+        return reasons
 
     def note_use(self, access_key_id: str, now_s: int) -> None:
         """Remember that a key was used; written by `write_uses`."""
@@ -158,20 +217,25 @@ class AccessKeys:
     async def _read_sealed(self, access_key_id: str, condition: str) -> OpenedKey | None:
         row = await self._database.read(
             lambda connection: connection.execute(
-                "SELECT project, principal, generation, key_id, nonce, ciphertext FROM access_keys "
-                f"WHERE access_key_id = ? {condition}",
-                (access_key_id,),
+                f"SELECT {_SEALED} FROM access_keys WHERE access_key_id = ? {condition}", (access_key_id,)
             ).fetchone()
         )
-        if row is None:
-            return None
-        project, principal, generation, key_id, nonce, ciphertext = row
-        try:
-            secret = self._ring.open(
-                Sealed(key_id, nonce, ciphertext), _associated(access_key_id, project, principal, generation)
-            )
-        except KeyRingError as error:
-            raise S3Error(Code.ServiceUnavailable) from error
+        return None if row is None else self._open(*row)
+
+    def _open(
+        self,
+        access_key_id: str,
+        project: str,
+        principal: str,
+        generation: int,
+        key_id: str,
+        nonce: bytes,
+        ciphertext: bytes,
+    ) -> OpenedKey:
+        """Raises KeyRingError."""
+        secret = self._ring.open(
+            Sealed(key_id, nonce, ciphertext), _associated(access_key_id, project, principal, generation)
+        )
         return OpenedKey(access_key_id, project, principal, SecretAccessKey(secret))
 
 

@@ -21,6 +21,8 @@ from typing import NoReturn, Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from gateway.config import Settings, init_command, is_missing
+
 KEY_BYTES = 32
 NONCE_BYTES = 12
 MAX_FILE_SIZE = 64 * 1024
@@ -120,6 +122,22 @@ class KeyRing:
     def _render(self) -> bytes:
         lines = [f"{key_id}: {base64.b64encode(key).decode('ascii')}\n" for key_id, key in self._keys.items()]
         return "".join(lines).encode("ascii")
+
+
+def load_key_ring(settings: Settings) -> KeyRing:
+    """The key ring of an installation; raises KeyRingError, where it is missing with what is to be done."""
+    path, store = settings.secrets.key_ring, settings.store.path
+    if not is_missing(path):
+        return KeyRing.load(path)
+    if is_missing(store):
+        command = init_command(settings.directory)
+        raise KeyRingError(f"{path}: No such file or directory; to make one, run: {command}")
+    raise KeyRingError(lost_ring(path, store))
+
+
+def lost_ring(path: Path, store: Path) -> str:
+    """What an operator is told whose store has outlived its key ring."""
+    return f"{path} is missing, but the store {store} was sealed with it. Restore the key ring from its backup."
 
 
 def generate_access_key() -> NewSecret:

@@ -30,13 +30,17 @@ class Page(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """What to list: at most `limit` keys and common prefixes after `after` (exclusive; a prefix skips its keys)."""
+    """What to list: at most `limit` keys and common prefixes after `after` (exclusive; a prefix skips its keys).
+
+    `past_group`: where `after` lies below a common prefix, that prefix counts as listed already (S3's markers do so).
+    """
 
     bucket: str
     prefix: str = ""
     delimiter: str = ""
     after: str = ""
     limit: int = 1000
+    past_group: bool = False
 
 
 def after_prefix(prefix: str) -> str | None:
@@ -56,9 +60,9 @@ def start_of(query: ListQuery) -> tuple[str, bool]:
     if after < query.prefix:
         return query.prefix, True
     if query.delimiter and after.startswith(query.prefix):
-        found = after.find(query.delimiter, len(query.prefix))
-        if found >= 0 and found + len(query.delimiter) == len(after):  # the page ended with this common prefix
-            beyond = after_prefix(after)
+        group = _common_prefix(after, query)
+        if group is not None and (group == after or query.past_group):  # the page ended with this common prefix
+            beyond = after_prefix(group)
             return ("\U0010ffff" * 257, False) if beyond is None else (beyond, True)
     return after, False
 

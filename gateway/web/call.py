@@ -134,3 +134,10 @@ def require(
         resource = Resource(bucket.project, bucket.bucket, key, owner)
     if not evaluate(principal, action, resource).allowed:
         raise S3Error(Code.AccessDenied)
+
+
+def check_expected_owner(call: Call, bucket: Bucket | None) -> None:
+    """Compare x-amz-expected-bucket-owner with the bucket's owner; raises S3Error: AccessDenied."""
+    expected = call.headers.get("x-amz-expected-bucket-owner")
+    if expected is not None and bucket is not None and expected != bucket.project:
+        raise S3Error(Code.AccessDenied)

@@ -22,7 +22,7 @@ from gateway.sigv4.model import WireRequest
 from gateway.sigv4.payload import refuse_streaming
 from gateway.store.buckets import Bucket
 from gateway.store.records import NULL_VERSION, ObjectRecord
-from gateway.web.call import Call, Services, require
+from gateway.web.call import Call, Services, check_expected_owner, require
 from gateway.web.identity import open_key, principal_of
 
 _STREAMED = frozenset({"PutObject", "UploadPart"})
@@ -191,13 +191,6 @@ class Gate:
 
     async def _find_object(self, bucket: Bucket, key: str) -> ObjectRecord | None:
         return self._store.catalog.at_hand(bucket.bucket, key) or await self._store.catalog.find(bucket.bucket, key)
-
-
-def check_expected_owner(call: Call, bucket: Bucket | None) -> None:
-    """Compare x-amz-expected-bucket-owner with the bucket's owner; raises S3Error: AccessDenied."""
-    expected = call.headers.get("x-amz-expected-bucket-owner")
-    if expected is not None and bucket is not None and expected != bucket.project:
-        raise S3Error(Code.AccessDenied)
 
 
 def check_version(call: Call) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from gateway.objects.get import Found
 from gateway.s3.checksums import Algorithm
 from gateway.s3.headers import content_disposition_for, render_http_date
-from gateway.store.records import ObjectRecord, StoredChecksum, UploadPart
+from gateway.store.records import ObjectRecord, StoredChecksum
 
 _NAMES = {
     "content-type": "Content-Type",
@@ -21,7 +21,7 @@ _SAFETY = [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "s
 
 
 def read_headers(found: Found, overrides: Mapping[str, str], *, checksum_mode: bool) -> list[tuple[str, str]]:
-    """GetObject's and HeadObject's headers. A checksum is of the whole object, so a range is answered without."""
+    """GetObject's and HeadObject's headers."""
     record = found.record
     headers = validators(record)
     headers.append(("Accept-Ranges", "bytes"))
@@ -33,8 +33,8 @@ def read_headers(found: Found, overrides: Mapping[str, str], *, checksum_mode: b
         headers.append(("x-amz-mp-parts-count", str(found.part_count)))
     if found.range is not None:
         headers.append(("Content-Range", f"bytes {found.range.first}-{found.range.last}/{record.size}"))
-    elif checksum_mode and record.checksum is not None and not found.partial:
-        headers += checksum_headers(record.checksum)
+    if checksum_mode and found.checksum is not None:
+        headers += checksum_headers(found.checksum)
     return headers
 
 
@@ -51,14 +51,6 @@ def not_modified_headers(record: ObjectRecord) -> list[tuple[str, str]]:
 
 def checksum_headers(checksum: StoredChecksum) -> list[tuple[str, str]]:
     return [(Algorithm[checksum.algorithm].header, checksum.value), ("x-amz-checksum-type", checksum.type)]
-
-
-def part_headers(part: UploadPart) -> list[tuple[str, str]]:
-    """UploadPart's headers."""
-    headers = [("ETag", part.etag)]
-    if part.checksum_algorithm is not None and part.checksum_value is not None:
-        headers.append((Algorithm[part.checksum_algorithm].header, part.checksum_value))
-    return headers
 
 
 def _content_headers(record: ObjectRecord, overrides: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -201,12 +201,11 @@ class S3Server(web.Server):
         self, request: web.BaseRequest, answer: Answer, request_id: str, bucket: str | None, *, close: bool
     ) -> Sent:
         method = request._message.method
-        origin = request.headers.get("Origin")
-        if method != "OPTIONS":
-            answer.headers += cors_headers(self._services, bucket, method, origin)
-        close = close or self._closes(request)  # what could not be read may be framed otherwise than it seems
-        head = render_head(answer, self._common(request_id), close=close)
         try:
+            if method != "OPTIONS":
+                answer.headers += cors_headers(self._services, bucket, method, request.headers.get("Origin"))
+            close = close or self._closes(request)  # what could not be read may be framed otherwise than it seems
+            head = render_head(answer, self._common(request_id), close=close)
             await write_answer(
                 request.protocol, head, answer, is_head=method == "HEAD", timeout_s=self._write_timeout_s
             )

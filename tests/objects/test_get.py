@@ -19,7 +19,7 @@ MIB = 1 << 20
 
 async def multipart(house, *bodies: bytes, key: str = "film"):
     upload = await create_upload(house.rooms, house.target(key), "ops", Attributes(), None, None)
-    parts = [await put_part(house.rooms, upload, n, body_of(body, piece=MIB)) for n, body in enumerate(bodies, 1)]
+    parts = [(await put_part(house.rooms, upload, n, body_of(body, piece=MIB)))[0] for n, body in enumerate(bodies, 1)]
     listed = [CompletePart(part.part_number, part.etag, {}) for part in parts]
     return await complete_upload(house.rooms, upload, CompleteRequest(listed))
 

@@ -1,5 +1,7 @@
 """Buckets: making, removing, naming them, and what is asked of their configuration."""
 
+import re
+
 from gateway.errors import Code, S3Error
 from gateway.s3.address import validate_bucket_name
 from gateway.s3.headers import parse_integer
@@ -20,6 +22,7 @@ from gateway.web.call import Call
 from gateway.web.tokens import parse_token, render_token
 
 _MAX_BUCKETS = 10_000
+_REGION = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 async def list_buckets(call: Call) -> Answer:
@@ -29,16 +32,19 @@ async def list_buckets(call: Call) -> Answer:
         call.query.get("max-buckets", str(_MAX_BUCKETS)), "max-buckets", minimum=1, maximum=_MAX_BUCKETS
     )
     after = parse_token(call.query.get("continuation-token"))
-    project = call.caller.project
+    project, here = call.caller.project, region(call)
+    wanted = call.query.get("bucket-region", here)
+    if not _REGION.fullmatch(wanted):
+        raise S3Error(Code.InvalidArgument, ArgumentName="bucket-region", ArgumentValue=wanted[:64])
     visible = [
         bucket
         for bucket in call.store.buckets.of_project(project)
-        if bucket.bucket.startswith(prefix) and bucket.bucket > after
+        if bucket.bucket.startswith(prefix) and bucket.bucket > after and wanted == here
     ]
     page = visible[:limit]
     result = BucketList(
         Owner(project, project),
-        [ListedBucket(bucket.bucket, bucket.created_s) for bucket in page],
+        [ListedBucket(bucket.bucket, bucket.created_s, here if call.query else None) for bucket in page],
         prefix or None,
         render_token(page[-1].bucket) if len(page) < len(visible) else None,
     )

@@ -45,7 +45,8 @@ async def list_objects_v2(call: Call) -> Answer:
         raise S3Error(
             Code.InvalidArgument, "The continuation token provided is incorrect", ArgumentName="continuation-token"
         )
-    query = list_query(call, parse_token(token) if token is not None else start_after or "", "max-keys")
+    after = parse_token(token) if token is not None else start_after or ""
+    query = list_query(call, after, "max-keys", past_group=False)
     page = await call.store.catalog.list_objects(query)
     owner = call.query.get("fetch-owner", "").lower() == "true"
     return xml_answer(
@@ -58,7 +59,7 @@ async def list_objects_v2(call: Call) -> Answer:
                 common_prefixes=page.common_prefixes,
                 prefix=query.prefix,
                 delimiter=query.delimiter or None,
-                start_after=start_after,
+                start_after=start_after if token is None else None,
                 continuation_token=token,
                 next_continuation_token=None if page.next_after is None else render_token(page.next_after),
                 encoding_type=encoding_type(call),
@@ -98,7 +99,7 @@ async def list_object_versions(call: Call) -> Answer:
     )
 
 
-def list_query(call: Call, after: str, limit_name: str) -> ListQuery:
+def list_query(call: Call, after: str, limit_name: str, *, past_group: bool = True) -> ListQuery:
     """What a listing's parameters ask for; more than 1,000 entries are never given at once."""
     text = call.query.get(limit_name, "")
     limit = parse_integer(text, limit_name, minimum=0, maximum=_LARGEST) if text else MAX_KEYS
@@ -108,13 +109,14 @@ def list_query(call: Call, after: str, limit_name: str) -> ListQuery:
         call.query.get("delimiter", ""),
         after,
         min(limit, MAX_KEYS),
+        past_group,
     )
 
 
 def encoding_type(call: Call) -> str | None:
     """Raises S3Error: InvalidArgument for any encoding but url."""
     value = call.query.get("encoding-type")
-    if value is None or value == "":
+    if value is None:
         return None
     if value != "url":
         raise S3Error(

@@ -8,8 +8,9 @@ from gateway.s3.checksums import (
     check_checksum_type,
     parse_checksum_algorithm,
     parse_checksum_type,
+    parse_object_checksum,
 )
-from gateway.s3.conditions import parse_conditions, parse_write_condition
+from gateway.s3.conditions import parse_write_condition
 from gateway.s3.headers import parse_integer
 from gateway.s3.results import (
     CompleteResult,
@@ -33,8 +34,7 @@ from gateway.web.answers import Answer, xml_answer
 from gateway.web.bodies import incoming_body, read_document
 from gateway.web.call import Call
 from gateway.web.handlers.listing import MAX_KEYS, encoding_type, list_query
-from gateway.web.handlers.objects import attributes_of, find_copy_source
-from gateway.web.object_headers import part_headers
+from gateway.web.handlers.objects import attributes_of, find_copy_source, source_conditions
 
 _MAX_PARTS = 10_000
 
@@ -57,8 +57,8 @@ async def create_multipart_upload(call: Call) -> Answer:
 async def upload_part(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html"""
     number = _part_number(call)
-    part = await multipart.put_part(call.rooms, await _open_upload(call), number, incoming_body(call))
-    return Answer(headers=part_headers(part))
+    part, checksum = await multipart.put_part(call.rooms, await _open_upload(call), number, incoming_body(call))
+    return Answer(headers=[("ETag", part.etag), (checksum.algorithm.header, checksum.value)])
 
 
 async def upload_part_copy(call: Call) -> Answer:
@@ -70,7 +70,7 @@ async def upload_part_copy(call: Call) -> Answer:
         number,
         await find_copy_source(call),
         call.headers.get("x-amz-copy-source-range"),
-        parse_conditions(call.headers, "x-amz-copy-source-"),
+        source_conditions(call),
     )
     return xml_answer(render_copy_part(CopyResult(part.etag, part.modified_s, _checksums(part))))
 
@@ -81,7 +81,8 @@ async def complete_multipart_upload(call: Call) -> Answer:
     request = multipart.CompleteRequest(
         parse_complete(await read_document(call, of_object=True)),
         _object_size(call),
-        {algorithm: call.headers[algorithm.header] for algorithm in Algorithm if algorithm.header in call.headers},
+        parse_object_checksum(call.headers),
+        parse_checksum_type(kind) if (kind := call.headers.get("x-amz-checksum-type")) else None,
         parse_write_condition(call.headers),
     )
     record = await multipart.complete_upload(call.rooms, upload, request)

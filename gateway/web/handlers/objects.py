@@ -1,6 +1,7 @@
 """Single objects: PutObject, GetObject, HeadObject, DeleteObject, CopyObject, GetObjectAttributes, GetObjectAcl."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import origin_failed
@@ -14,7 +15,7 @@ from gateway.origin.base import BodyReader
 from gateway.origin.errors import OriginError
 from gateway.s3.address import parse_copy_source
 from gateway.s3.checksums import parse_checksum_algorithm
-from gateway.s3.conditions import parse_conditions, parse_write_condition
+from gateway.s3.conditions import Conditions, parse_conditions, parse_write_condition
 from gateway.s3.headers import (
     Directive,
     parse_directive,
@@ -53,13 +54,18 @@ async def get_object(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html"""
     wanted, overrides = _wanted(call), parse_response_overrides(call.query)
     found, reader = await open_object(call.rooms, call.object, wanted)
-    answer = _read_answer(call, found, overrides)
     if reader is None:
-        return answer
-    if found.size > _READ_AT_ONCE:
-        answer.slice = BodySlice(reader, found.offset, found.size)
-    else:
+        return _read_answer(call, found, overrides)
+    try:
+        answer = _read_answer(call, found, overrides)
+        if found.size > _READ_AT_ONCE:
+            answer.slice = BodySlice(reader, found.offset, found.size)
+            return answer
         answer.body = await _read_small(reader, found)
+    except BaseException:
+        reader.close()
+        raise
+    reader.close()
     return answer
 
 
@@ -69,11 +75,9 @@ async def _read_small(reader: BodyReader, found: Found) -> bytes:
         data = await reader.read(found.offset, found.size)
         while len(data) < found.size:
             data += await reader.read(found.offset + len(data), found.size - len(data))
-        return data
     except OriginError as error:
         raise origin_failed(error, found.record.origin) from error
-    finally:
-        reader.close()
+    return data
 
 
 async def head_object(call: Call) -> Answer:
@@ -87,6 +91,8 @@ async def head_object(call: Call) -> Answer:
 
 async def delete_object(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html"""
+    if "if-none-match" in call.headers:  # a deletion asks for what is there, never for what is not
+        raise S3Error(Code.NotImplemented, Header="If-None-Match")
     await remove(call.rooms, call.bucket.bucket, call.key, parse_write_condition(call.headers))
     return Answer(204, [("x-amz-version-id", NULL_VERSION)] if "versionId" in call.query else [])
 
@@ -117,7 +123,7 @@ async def copy_object(call: Call) -> Answer:
         call.target,
         attributes,
         parse_checksum_algorithm(algorithm) if algorithm else None,
-        parse_conditions(call.headers, "x-amz-copy-source-"),
+        source_conditions(call),
         parse_write_condition(call.headers),
     )
     record = await copy_bytes(call.rooms, source, request)
@@ -133,7 +139,7 @@ async def get_object_attributes(call: Call) -> Answer:
     checksum = record.checksum if "Checksum" in asked else None
     result = ObjectAttributes(
         etag=record.etag if "ETag" in asked else None,
-        checksums={checksum.algorithm: checksum.value} if checksum else None,
+        checksums={checksum.algorithm: checksum.value.partition("-")[0]} if checksum else None,
         checksum_type=checksum.type if checksum else None,
         parts=_object_parts(call, record, parts) if parts else None,
         storage_class="STANDARD" if "StorageClass" in asked else None,
@@ -179,9 +185,17 @@ async def find_copy_source(call: Call) -> ObjectRecord:
     return found
 
 
+def source_conditions(call: Call) -> Conditions:
+    """A copy's conditions on its source; a date that has not come yet counts for nothing there, as for S3."""
+    conditions = parse_conditions(call.headers, "x-amz-copy-source-")
+    since = conditions.if_modified_since
+    return replace(conditions, if_modified_since=None) if since is not None and since > call.now_s else conditions
+
+
 def _refuse_copy_onto_itself(call: Call, source: ObjectRecord, metadata: Directive, tagging: Directive) -> None:
     same = (source.bucket, source.key) == (call.bucket.bucket, call.key)
-    if same and Directive.REPLACE not in (metadata, tagging) and "x-amz-checksum-algorithm" not in call.headers:
+    named = "x-amz-checksum-algorithm" in call.headers or "x-amz-storage-class" in call.headers
+    if same and Directive.REPLACE not in (metadata, tagging) and not named:
         raise S3Error(
             Code.InvalidRequest,
             "This copy request is illegal because it is trying to copy an object to itself without changing the "
@@ -224,7 +238,7 @@ def _object_parts(call: Call, record: ObjectRecord, parts: Sequence[ObjectPart])
     return ObjectParts(
         total=len(parts),
         part_number_marker=marker,
-        next_part_number_marker=page[-1].part_number if page else marker,
+        next_part_number_marker=page[-1].part_number if page else 0,
         max_parts=limit,
         truncated=len(following) > len(page),
         parts=[

@@ -11,6 +11,7 @@ from gateway.objects.put import Attributes, Target, put_object
 from gateway.policy.model import Principal
 from gateway.s3.address import Address, validate_key
 from gateway.s3.checksums import parse_checksum_headers
+from gateway.s3.conditions import parse_write_condition
 from gateway.s3.headers import parse_content_length, parse_content_md5, parse_object_headers
 from gateway.s3.operations import refuse_unsupported_headers
 from gateway.s3.post_form import (
@@ -29,7 +30,7 @@ from gateway.sigv4.post_policy import parse_post_credentials, verify_post
 from gateway.store.records import ObjectRecord
 from gateway.web.answers import Answer, xml_answer
 from gateway.web.bodies import received
-from gateway.web.call import Call
+from gateway.web.call import Call, check_expected_owner
 from gateway.web.identity import open_key, principal_of
 
 
@@ -51,7 +52,7 @@ async def post_object(call: Call) -> Answer:
     policy = parse_policy(required_field(fields, "policy"))
     check_policy(policy, fields, call.address.bucket or "", key, now_s=call.now_s)
     await _authorise(call)
-    refuse_unsupported_headers(call.operation, fields)
+    refuse_unsupported_headers(call.operation, {**fields, "x-amz-acl": fields.get("acl", fields.get("x-amz-acl", ""))})
     success = parse_success_action(fields)
     checksum = parse_checksum_headers(fields)
     body = IncomingBody(
@@ -65,7 +66,7 @@ async def post_object(call: Call) -> Answer:
         exact=False,
     )
     target = Target(call.bucket, key, call.caller.name)
-    record = await put_object(call.rooms, target, body, _attributes(fields), None)
+    record = await put_object(call.rooms, target, body, _attributes(fields), parse_write_condition(fields))
     if success.redirect is not None:
         return Answer(303, [("Location", render_redirect(success.redirect, record.bucket, key, record.etag))])
     return _answer(call, record, success.status)
@@ -97,6 +98,7 @@ async def _authenticate(call: Call, fields: Mapping[str, str]) -> Principal:
 async def _authorise(call: Call) -> None:
     found = await call.store.catalog.find(call.bucket.bucket, call.key)
     call.require(call.operation.action, call.bucket, call.key, found.uploader if found else None)
+    check_expected_owner(call, call.bucket)
 
 
 async def _file_pieces(
