@@ -1,38 +1,40 @@
 """The one place where the parts are joined: settings in, a serving gateway out."""
 
 import asyncio
-import contextlib
-import errno
-import fcntl
 import logging
-import os
 import resource
-import secrets
 import signal
-import socket
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import NoReturn
 
 import uvloop
 from aiohttp import web
-from cryptography import x509
 
-from gateway.config import ConfigError, DirectoryOriginSettings, Listen, Settings, Tls, read_policy_files
+from gateway.config import ConfigError, Settings, read_policy_files
 from gateway.errors import S3Error
 from gateway.objects.background import Background
 from gateway.objects.collector import Collector
+from gateway.objects.places import confirm_origins, remember_origins
 from gateway.objects.rooms import MemoryBudget, Rooms
 from gateway.objects.sweeper import recover, sweep, sweep_forever
 from gateway.origin.base import Origin
-from gateway.origin.directory import DirectoryOrigin
+from gateway.origin.errors import OriginError
 from gateway.policy.documents import parse_policies
 from gateway.policy.model import PolicySet
 from gateway.sigv4.signature import Verifier
+from gateway.startup import (
+    StartError,
+    TlsError,
+    check_seals,
+    left_buckets,
+    listening,
+    only_server_of,
+    open_origin,
+    tls_context,
+)
 from gateway.store.buckets import Bucket
 from gateway.store.database import Database, StoreError
 from gateway.store.key_ring import KeyRingError, load_key_ring
@@ -47,16 +49,6 @@ _log = logging.getLogger("anbar")
 _BACKLOG = 1024
 _HASHING_THREADS = 2
 _TLS_GOODBYE_S = 1.0
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-
-
-class StartError(Exception):
-    """The gateway cannot start; the text says why."""
-
-
-class TlsError(Exception):
-    """The files of `[server] tls` cannot be served with; the text names the file."""
 
 
 def serve(settings: Settings) -> None:
@@ -71,7 +63,9 @@ def serve(settings: Settings) -> None:
         uvloop.run(_serve(settings, tls))
     except TlsError as error:
         raise StartError(f"[server] tls: {error}") from error
-    except (StoreError, KeyRingError, ConfigError, S3Error) as error:
+    except S3Error as error:
+        raise StartError(error.message) from error
+    except (StoreError, KeyRingError, ConfigError, OriginError) as error:
         raise StartError(str(error)) from error
     except OSError as error:
         raise StartError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
@@ -82,7 +76,7 @@ async def _serve(settings: Settings, tls: ssl.SSLContext | None) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    with _only_server_of(settings.store.path):
+    with only_server_of(settings.store.path):
         async with build_services(settings) as services:
             await _listen_until(stop, settings, services, tls)
 
@@ -93,7 +87,7 @@ async def _listen_until(
     loop = asyncio.get_running_loop()
     server = S3Server(services, loop)
     listen = settings.server.listen
-    with _listening(listen, "listen"):
+    with listening(listen, "listen"):
         public = await loop.create_server(
             server,
             listen.host,
@@ -127,10 +121,13 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
     origins: dict[str, Origin] = {}
     hashing = Threads(_HASHING_THREADS, "hash")
     try:
+        roots = {name: origin.path for name, origin in settings.origins.items()}
+        await confirm_origins(database, roots)
         for name, origin in settings.origins.items():
             origins[name] = open_origin(name, origin)
+        await remember_origins(database, roots)
         store = Store(database, ring)
-        await _check_seals(store, settings.secrets.key_ring)
+        await check_seals(store, settings.secrets.key_ring)
         await store.buckets.apply_policy(policy_buckets(policies, _now_s()))
         rooms = Rooms(
             store=store,
@@ -157,48 +154,6 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
             await opened.close()
         await database.close()
         await hashing.close()
-
-
-def open_origin(name: str, settings: DirectoryOriginSettings) -> Origin:
-    """An origin in whose directory a file could be made; raises StartError."""
-    try:
-        opened = DirectoryOrigin(settings.path, durable=settings.durable)
-        _try_to_write(settings.path)
-    except FileExistsError:
-        raise StartError(f"origin {name}: {settings.path}: not a directory") from None
-    except OSError as error:
-        raise StartError(f"origin {name}: cannot write in {settings.path}: {error.strerror}") from error
-    return opened
-
-
-def _try_to_write(folder: Path) -> None:
-    """Make and remove a file. A full disk passes: what is on it can be read, and removed."""
-    file = folder / f".anbar-start-{secrets.token_hex(8)}"
-    try:
-        os.close(os.open(file, _NEW_FILE, 0o600))
-        os.unlink(file)
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-
-
-async def _check_seals(store: Store, key_ring: Path) -> None:
-    """Does the key ring belong to the store? Raises StartError where it opens none of the access keys."""
-    seals = await store.access_keys.seals()
-    if seals.all_missing:
-        raise StartError("\n".join(seals.mistakes(key_ring)))
-    for mistake in seals.mistakes(key_ring):
-        _log.error("%s", mistake)
-
-
-def left_buckets(buckets: Iterable[Bucket], policies: PolicySet, origins: Collection[str]) -> Iterator[tuple[str, str]]:
-    """The buckets that the configuration does not know any more, each with what is the matter."""
-    for bucket in buckets:
-        if bucket.source == "policy" and policies.bucket(bucket.bucket) is None:
-            place = f"category {bucket.category} of project {bucket.project}"
-            yield bucket.bucket, f"its {place} is in no policy file any more; it keeps its objects"
-        if bucket.origin not in origins:
-            yield bucket.bucket, f"its origin {bucket.origin} is not configured"
 
 
 async def _sweep_once_more(rooms: Rooms) -> None:
@@ -231,106 +186,15 @@ def _verifier(settings: Settings) -> Verifier:
     return Verifier(server.regions, server.sigv2, server.public_hosts, domains=server.domains)
 
 
-def tls_context(tls: Tls | None) -> ssl.SSLContext | None:
-    """What HTTPS is served with; None: plain HTTP. Raises TlsError."""
-    if tls is None:
-        return None
-    certificate, _ = _read_pem(tls.certificate), _read_pem(tls.key)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-
-    def refuse_passphrase() -> NoReturn:  # OpenSSL would ask the terminal
-        raise TlsError(f"{tls.key}: it has a passphrase; write it without one")
-
-    try:
-        context.load_cert_chain(tls.certificate, tls.key, refuse_passphrase)
-    except ssl.SSLError as error:
-        raise TlsError(_tls_mistake(tls, certificate, error)) from error
-    return context
-
-
-def _read_pem(file: Path) -> bytes:
-    """What is in a file; the ssl module does not say which one it could not read."""
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise TlsError(f"{file}: {error.strerror}") from error
-
-
-def _tls_mistake(tls: Tls, certificate: bytes, error: ssl.SSLError) -> str:
-    if error.reason == "KEY_VALUES_MISMATCH":
-        return f"{tls.key} is not the key of {tls.certificate}"
-    try:
-        x509.load_pem_x509_certificates(certificate)
-    except ValueError:
-        return f"{tls.certificate}: not a PEM certificate"
-    if error.reason is None:
-        return f"{tls.key}: not a PEM private key"
-    return f"{tls.certificate}: {error.reason.replace('_', ' ').lower()}"
-
-
 async def _start_probes(settings: Settings, store: Store) -> web.AppRunner | None:
     listen = settings.server.admin_listen
     if listen is None:
         return None
     runner = web.AppRunner(probes(store), access_log=None)
     await runner.setup()
-    with _listening(listen, "admin_listen"):
+    with listening(listen, "admin_listen"):
         await web.TCPSite(runner, listen.host, listen.port).start()
     return runner
-
-
-@contextlib.contextmanager
-def _listening(listen: Listen, key: str) -> Iterator[None]:
-    """Say which address cannot be had and where it comes from; raises StartError."""
-    try:
-        yield
-    except (OSError, UnicodeError) as error:
-        raise StartError(f"cannot listen on {listen} ([server] {key}): {address_error(error)}") from error
-
-
-def address_error(error: OSError | UnicodeError) -> str:
-    """Why an address cannot be had; the loop's own texts repeat the address."""
-    if isinstance(error, UnicodeError):
-        return "not a host name"
-    if isinstance(error, socket.gaierror) or error.errno is None:
-        return error.strerror or str(error)
-    return os.strerror(error.errno)
-
-
-@contextlib.contextmanager
-def _only_server_of(store: Path) -> Iterator[None]:
-    """Hold the lock that one serving process has; raises StartError."""
-    store.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(_serving_lock(store), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StartError(f"another process serves from {store}") from None
-        yield
-    finally:
-        os.close(fd)
-
-
-def is_serving(store: Path) -> bool:
-    """Does a process serve from this store now?"""
-    try:
-        fd = os.open(_serving_lock(store), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
-
-
-def _serving_lock(store: Path) -> Path:
-    return store.with_name(store.name + "-serving")
 
 
 def _announce(line: str) -> None:

@@ -38,23 +38,22 @@ async def _text(store: OpenStore, installation: Installation) -> str:
         for method in ("PUT", "GET")
     ]
     return f"""
-The demo project has the buckets {", ".join(buckets)}. Its key, for any S3 client:
+The demo project has the buckets {", ".join(buckets)}. Paste into another terminal, in this directory:
 
   export AWS_ACCESS_KEY_ID={key["access_key_id"]}
   export AWS_SECRET_ACCESS_KEY={key["secret_access_key"]}
   export AWS_ENDPOINT_URL={endpoint} AWS_DEFAULT_REGION={region}
-
-With these in another terminal:
-
   aws s3 cp README.md s3://{buckets[0]}/
   aws s3 ls s3://{buckets[0]}/
 
-Without any client, by presigned URLs (for {LIFETIME_S // 3600} hours):
+Or without any S3 client, up and down again by presigned URLs, good for {LIFETIME_S // 3600} hours:
 
-  curl -T {name} '{put}'
-  curl '{get}'
+  curl -f -T {name} '{put}'
+  curl -f -o /tmp/{name} '{get}'
 
-Further keys: .venv/bin/anbar keys create --project {PROJECT} --principal {principal.name}
+More URLs: .venv/bin/anbar presign GET s3://{buckets[0]}/{name}
+More keys: .venv/bin/anbar keys create --project {PROJECT} --principal {principal.name}
+Ctrl-C stops the gateway; what was uploaded stays.
 """
 
 

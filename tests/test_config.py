@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config import GIB, MIB, ConfigError, Listen, load_settings, parse_settings, read_policy_files
+from gateway.config import (
+    GIB,
+    MIB,
+    ConfigError,
+    Listen,
+    Server,
+    init_command,
+    is_missing,
+    load_settings,
+    parse_settings,
+    read_policy_files,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = Path("/srv/anbar")
@@ -225,6 +236,36 @@ def test_a_value_of_any_type_is_taken_or_refused_by_name(value, key):
         parse_settings(text.replace("True", "true").replace("False", "false"), BASE / "gateway.toml")
     except ConfigError as error:
         assert all(f"server.{key}" in mistake for mistake in error.mistakes)
+
+
+def test_settings_know_where_they_come_from(tmp_path, monkeypatch):
+    assert settings_of().directory == BASE
+    (tmp_path / "gateway.toml").write_text(SMALLEST, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings(Path("gateway.toml")).directory == tmp_path
+
+
+def test_what_may_not_be_looked_at_is_not_missing(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    assert [is_missing(tmp_path / name) for name in ("file", "file/below", "loop", "none", "none/below")] == [
+        False, False, False, True, True,
+    ]  # fmt: skip
+
+
+def test_the_command_that_makes_an_installation_names_its_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for here in (Path(), tmp_path):
+        assert init_command(here) == "anbar init"
+    assert init_command(Path("new")) == "anbar init --dir new"
+    assert init_command(Path("/a b")) == "anbar init --dir '/a b'"
+
+
+def test_the_descriptions_promise_nothing_that_is_not_there():
+    described = {name: field.description or "" for name, field in Server.model_fields.items()}
+    assert "X-Forwarded-For" not in described["trusted_proxies"]
+    assert "`X-Forwarded-Proto`" in described["trusted_proxies"]
+    assert "metrics" not in described["admin_listen"]
 
 
 def test_policy_files_are_read_in_the_order_of_their_names(tmp_path):

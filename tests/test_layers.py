@@ -14,7 +14,7 @@ STEPS = (
     ("__main__",),
     ("cli",),
     ("app",),
-    ("web",),
+    ("web", "startup"),
     ("objects",),
     ("cache",),
     ("origin", "store"),

@@ -20,7 +20,7 @@ def check_tls(tls: Tls | None, now: datetime | None = None) -> Iterator[Finding]
     """Can HTTPS be served with these files, for which names and until when? Nothing without `tls`."""
     from cryptography import x509
 
-    from gateway.app import TlsError, tls_context
+    from gateway.startup import TlsError, tls_context
 
     if tls is None:
         return
@@ -63,7 +63,7 @@ def _names_of(certificate: "Certificate") -> str:
 
 def check_listeners(settings: Settings) -> Iterator[Finding]:
     """Can the addresses be listened on? A taken one is fine while the gateway of this very store serves."""
-    from gateway.app import is_serving
+    from gateway.startup import is_serving
 
     server = settings.server
     serving = is_serving(settings.store.path)
@@ -73,7 +73,7 @@ def check_listeners(settings: Settings) -> Iterator[Finding]:
 
 
 def _listener_finding(about: str, listen: Listen, serving: bool) -> Finding:
-    from gateway.app import address_error
+    from gateway.startup import address_error
 
     try:
         _bind(listen)

@@ -20,10 +20,14 @@ _MOST_NAMED_KEYS = 3
 
 @dataclass(frozen=True, slots=True)
 class StoreContents:
-    """What a store was found to hold; `mistakes` are those of the key ring, a line each."""
+    """What a store was found to hold; `mistakes` are those of the key ring, a line each.
+
+    `origin_mistake`: an origin is not the place that the store knows.
+    """
 
     buckets: tuple["Bucket", ...]
     mistakes: tuple[str, ...]
+    origin_mistake: str | None
 
 
 def check_store(installation: Installation) -> Iterator[Finding]:
@@ -46,6 +50,8 @@ def check_store(installation: Installation) -> Iterator[Finding]:
         return
     yield from [Finding(Level.FAIL, "key ring", mistake) for mistake in found.mistakes] or [about_ring]
     yield Finding(Level.OK, "store", f"{path}, undamaged, schema up to date, {path.stat().st_size:,} bytes")
+    if found.origin_mistake is not None:
+        yield Finding(Level.FAIL, "origins", found.origin_mistake)
     yield from check_buckets(installation, found.buckets)
 
 
@@ -62,7 +68,7 @@ def load_ring(settings: Settings) -> tuple["KeyRing | None", Finding]:
 
 def check_buckets(installation: Installation, buckets: tuple["Bucket", ...]) -> Iterator[Finding]:
     """The buckets that policies or gateway.toml have left behind: the others are served all the same."""
-    from gateway.app import left_buckets
+    from gateway.startup import left_buckets
 
     for bucket, what in left_buckets(buckets, installation.policies, installation.settings.origins):
         yield Finding(Level.NOTE, f"bucket {bucket}", what)
@@ -78,9 +84,20 @@ async def _read(settings: Settings, ring: "KeyRing | None") -> StoreContents:
         buckets = Buckets(database)
         await buckets.load()
         mistakes = () if ring is None else await _ring_mistakes(settings, database, ring)
-        return StoreContents(tuple(buckets.all()), mistakes)
+        return StoreContents(tuple(buckets.all()), mistakes, await _origin_mistake(settings, database))
     finally:
         await database.close()
+
+
+async def _origin_mistake(settings: Settings, database: "Database") -> str | None:
+    from gateway.objects.places import confirm_origins
+    from gateway.origin.errors import OriginError
+
+    try:
+        await confirm_origins(database, {name: origin.path for name, origin in settings.origins.items()})
+    except OriginError as error:
+        return str(error)
+    return None
 
 
 async def _ring_mistakes(settings: Settings, database: "Database", ring: "KeyRing") -> tuple[str, ...]:

@@ -27,8 +27,8 @@ from gateway.s3.checksums import (
     multipart_etag,
 )
 from gateway.s3.conditions import Conditions, WriteCondition, check_copy
+from gateway.s3.documents import CompletePart
 from gateway.s3.ranges import parse_copy_range
-from gateway.s3.xml import CompletePart
 from gateway.store.records import Intent, ObjectPart, ObjectRecord, StoredChecksum, UploadPart, UploadRecord
 
 MIN_PART_SIZE = 5 << 20

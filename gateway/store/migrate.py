@@ -40,7 +40,8 @@ def migrate(connection: sqlite3.Connection, *, check: bool) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if check else "ok"
     if found != "ok":
-        raise sqlite3.DatabaseError(f"the store is damaged ({found}): restore a backup or rebuild it from the origins")
+        what = found.replace("*** in database main ***", "").strip().replace("\n", "; ")
+        raise sqlite3.DatabaseError(f"the store is damaged ({what}): restore it from a backup")
     for number, sql in migrations():
         if number > version:
             connection.executescript(

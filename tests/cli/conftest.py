@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import trustme
 
 from gateway.cli import main
+from gateway.store.key_ring import KeyRing
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,44 @@ class Ended:
 
 
 Anbar = Callable[..., Ended]
+Edit = Callable[[str, str], None]
+
+
+@pytest.fixture
+def edit(installation) -> Edit:
+    """Replace a text in the installation's gateway.toml."""
+
+    def replace(old: str, new: str) -> None:
+        config = installation / "gateway.toml"
+        text = config.read_text(encoding="utf-8")
+        assert old in text
+        config.write_text(text.replace(old, new), encoding="utf-8")
+
+    return replace
+
+
+@pytest.fixture
+def foreign_ring(anbar, installation) -> tuple[str, str]:
+    """The store has three access keys, and beside it lies a key ring that is not its own: (its key, the one here)."""
+    ring = installation / "var/key_ring"
+    for _ in range(3):
+        assert anbar("keys", "create", "--project", "demo", "--principal", "ops").code == 0
+    own = KeyRing.load(ring).primary_id
+    ring.rename(ring.with_name("own_ring"))
+    return own, KeyRing.create(ring).primary_id
+
+
+@pytest.fixture
+def certificates(installation) -> Path:
+    """The installation's directory with a certificate and its key, cert.pem and key.pem, which [server] tls names."""
+    issued = trustme.CA().issue_cert("media.example.com", "127.0.0.1")
+    issued.private_key_pem.write_to_path(installation / "key.pem")
+    for number, part in enumerate(issued.cert_chain_pems):
+        part.write_to_path(installation / "cert.pem", append=number > 0)
+    config = installation / "gateway.toml"
+    tls = 'tls = { certificate = "cert.pem", key = "key.pem" }'
+    config.write_text(config.read_text().replace(f"# {tls}", tls))
+    return installation
 
 
 @pytest.fixture

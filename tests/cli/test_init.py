@@ -3,6 +3,8 @@
 import stat
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -44,7 +46,7 @@ def test_a_new_key_ring_is_refused_beside_an_old_store(anbar, installation):
     (installation / "var/key_ring").unlink()
     ended = anbar("init")
     assert ended.code == 1
-    assert "Restore the key ring" in ended.err
+    assert "Restore the key ring from its backup.\nanbar: Or move the store away" in ended.err
     assert not (installation / "var/key_ring").exists()
 
 
@@ -59,11 +61,39 @@ def test_a_broken_configuration_is_refused_and_kept(anbar, tmp_path):
     assert set(files_of(tmp_path)) == {"gateway.toml"}
 
 
-def test_a_directory_that_cannot_be_made_is_refused(anbar, tmp_path):
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_directory_that_cannot_be_made_is_refused(anbar, tmp_path, name):
     (tmp_path / "file").write_text("")
-    ended = anbar("init", "--dir", tmp_path / "file")
+    ended = anbar("init", "--dir", tmp_path / name)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == f"anbar: {tmp_path / name}: not a directory\n"
+
+
+def test_files_are_named_as_they_are_reached_from_here(anbar, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert anbar("init").out == "made  gateway.toml\nmade  policies/demo.toml\nmade  var/key_ring\n"
+    (tmp_path / "policies/a.toml").write_text('project = "a"\n')
+    kept = "kept  gateway.toml\nkept  policies/a.toml\nkept  policies/demo.toml\nkept  var/key_ring\n"
+    assert anbar("init").out == kept
+    assert (
+        anbar("init", "--dir", "new").out
+        == "made  new/gateway.toml\nmade  new/policies/demo.toml\nmade  new/var/key_ring\n"
+    )
+
+
+def test_files_outside_the_directory_are_named_by_their_whole_paths(anbar, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "new").mkdir()
+    config = (ROOT / "gateway.toml").read_text().replace('"var/key_ring"', f'"{tmp_path}/ring"')
+    (tmp_path / "new/gateway.toml").write_text(config)
+    assert f"made  {tmp_path}/ring\n" in anbar("init", "--dir", "new").out
+
+
+def test_policies_that_are_no_directory_are_refused(anbar, tmp_path):
+    (tmp_path / "policies").write_text("")
+    ended = anbar("init", "--dir", tmp_path)
     assert ended.code == 1
-    assert "Not a directory" in ended.err
+    assert ended.err == f"anbar: {tmp_path}/policies: Not a directory\n"
 
 
 def test_the_shipped_files_are_the_ones_that_init_writes():

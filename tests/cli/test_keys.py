@@ -128,11 +128,28 @@ def test_no_secret_lies_open_in_the_store(anbar, new_key, installation):
         assert secret.encode() not in file.read_bytes()
 
 
-def test_a_key_ring_that_is_gone_is_told(anbar, installation):
+def test_a_key_ring_that_was_never_made_is_told_with_the_command_that_makes_one(
+    anbar, installation, tmp_path_factory, monkeypatch
+):
     (installation / "var/key_ring").unlink()
+    told = f"anbar: {installation}/var/key_ring: No such file or directory; to make one, run: anbar init"
     ended = anbar("keys", "list")
     assert ended.code == 1
-    assert "key_ring: No such file" in ended.err
+    assert ended.err == f"{told}\n"
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert anbar("usage", "--config", installation / "gateway.toml").err == f"{told} --dir {installation}\n"
+
+
+def test_a_key_ring_that_is_lost_is_to_be_restored(anbar, new_key, installation):
+    new_key()
+    (installation / "var/key_ring").unlink()
+    for arguments in (("keys", "list"), ("usage",)):
+        ended = anbar(*arguments)
+        assert ended.code == 1
+        assert ended.err == (
+            f"anbar: {installation}/var/key_ring is missing, but the store {installation}/var/anbar.sqlite "
+            "was sealed with it. Restore the key ring from its backup.\n"
+        )
 
 
 def test_a_foreign_store_is_refused(anbar, installation):

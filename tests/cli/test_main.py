@@ -1,7 +1,10 @@
 """The command line's contract: exit codes, where texts go, where the configuration is found."""
 
+import errno
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +53,61 @@ def test_every_mistake_of_the_configuration_is_told(anbar, installation):
     assert "limits.a: unknown key" in ended.err
     assert "limits.b: unknown key" in ended.err
     assert "init" not in ended.err
+
+
+def test_every_line_of_a_refusal_says_whose_it_is(anbar, installation):
+    config = installation / "gateway.toml"
+    config.write_text(config.read_text() + "a = 1\nb = 2\n")
+    lines = anbar("doctor").err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("anbar: gateway.toml: line ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("config", "command"),
+    [
+        ("nosuch/gateway.toml", "anbar init --dir nosuch"),
+        ("a b/gateway.toml", "anbar init --dir 'a b'"),
+        ("x.toml", "anbar init"),
+    ],
+)
+def test_an_installation_that_is_not_there_is_made_where_it_was_looked_for(
+    anbar, tmp_path, monkeypatch, config, command
+):
+    monkeypatch.chdir(tmp_path)
+    for arguments, variable in ((("--config", config), ""), ((), config)):
+        monkeypatch.setenv("ANBAR_CONFIG", variable)
+        ended = anbar("usage", *arguments)
+        assert ended.code == 1
+        assert ended.err.endswith(f"anbar: To make a new installation, run: {command}\n")
+
+
+def test_a_configuration_that_may_not_be_read_is_refused_as_such(anbar, installation, monkeypatch):
+    open_path = Path.open
+
+    def refuse(path: Path, *arguments, **named):
+        if path.name == "gateway.toml":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return open_path(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    monkeypatch.setattr(Path, "open", refuse)
+    for command in ("usage", "doctor", "serve"):
+        ended = anbar(command, "--config", "gateway.toml")
+        assert (ended.code, ended.err) == (1, "anbar: gateway.toml: cannot be read: Permission denied\n")
+
+
+def test_missing_policies_are_told_with_the_command_that_makes_them(anbar, installation):
+    (installation / "policies/demo.toml").unlink()
+    for reason in (
+        "there is no policy file (NAME.toml) in this directory",
+        "cannot be read: No such file or directory",
+    ):
+        ended = anbar("usage")
+        assert ended.code == 1
+        assert ended.err == f"anbar: {installation}/policies: {reason}; anbar init writes a working one\n"
+        if (installation / "policies").exists():
+            (installation / "policies").rmdir()
 
 
 def test_a_mistake_in_a_policy_file_is_told_with_file_and_line(anbar, installation):

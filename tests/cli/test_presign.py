@@ -110,6 +110,13 @@ def test_a_principal_without_an_active_key_is_told_how_to_get_one(anbar, key):
     assert "anbar keys create --project demo --principal ops" in ended.err
 
 
+def test_a_key_ring_that_does_not_open_the_key_is_told(anbar, foreign_ring):
+    own, other = foreign_ring
+    ended = anbar("presign", "GET", "s3://demo-media/a", *ENDPOINT)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == f"anbar: the key ring has no key {own}; it has {other}\n"
+
+
 def test_with_several_principals_one_must_be_named(anbar, key, installation):
     policy = installation / "policies/demo.toml"
     policy.write_text(policy.read_text() + BOB)

@@ -19,7 +19,9 @@ import pytest
 from tests.support.caller import Caller, complete_document, delete_document, parse_xml, texts
 from tests.support.gateway import Gateway
 from tests.support.oracle import (
+    IDENTITY,
     at_rest,
+    files_of,
     garbage,
     open_intents,
     rows,
@@ -378,4 +380,4 @@ def test_x19_random_kills_under_load_keep_every_invariant(tmp_path: Path, seed: 
         usage_command_agrees(gateway)
         empty_the_bucket(clients[0].caller)
         settled(gateway)
-        assert not any(path.is_file() for path in gateway.origin_directory.rglob("*")), "nothing is left of nothing"
+        assert files_of(gateway.origin_directory) == {IDENTITY}, "nothing is left of nothing"

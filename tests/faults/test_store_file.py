@@ -278,3 +278,22 @@ def test_x46_a_copy_of_the_store_taken_at_any_moment_opens_clean(stopped: Gatewa
             ending.set()
             for writer in writers:
                 writer.join()
+
+
+def test_an_origin_that_is_not_mounted_is_not_taken_for_an_empty_one(stopped):
+    """Serving from an empty place would forget bodies and give their room back; new ones would vanish behind the mount."""
+    origin, aside = stopped.origin_directory, stopped.origin_directory.with_name("unmounted")
+    origin.rename(aside)
+    for made in (False, True):
+        if made:
+            origin.mkdir()
+        with pytest.raises(GatewayError, match="is the disk mounted"):
+            stopped.start()
+        with pytest.raises(GatewayError):
+            stopped.command("doctor")
+        assert not made or list(origin.iterdir()) == [], "nothing is written where the disk should be"
+    origin.rmdir()
+    aside.rename(origin)
+    with stopped:
+        answer = Caller.of(stopped).call("GET", f"/{BUCKET}/k-0000")
+        assert (answer.status, answer.body) == (200, b"bytes of 0")

@@ -9,8 +9,8 @@ from gateway.objects.multipart import CompleteRequest, complete_upload, create_u
 from gateway.objects.put import Attributes
 from gateway.origin.errors import BodyNotFound
 from gateway.s3.conditions import NO_CONDITIONS, Conditions
+from gateway.s3.documents import CompletePart
 from gateway.s3.ranges import parse_range
-from gateway.s3.xml import CompletePart
 from tests.support.data import pattern
 from tests.support.house import body_of, read_to_the_end
 

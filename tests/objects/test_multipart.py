@@ -22,7 +22,7 @@ from gateway.objects.put import Attributes, put_object
 from gateway.objects.sweeper import recover, sweep
 from gateway.s3.checksums import Algorithm, Checksum, ChecksumType
 from gateway.s3.conditions import NO_CONDITIONS, Conditions, WriteCondition
-from gateway.s3.xml import CompletePart
+from gateway.s3.documents import CompletePart
 from gateway.store import database as database_module
 from gateway.store.changes import ChangeCounter
 from gateway.store.records import UploadPart, UploadRecord

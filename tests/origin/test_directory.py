@@ -93,15 +93,6 @@ async def test_a_written_body_exists_after_finish_and_not_before_it_was_begun(or
     assert files_of(root) == {location, location + ".json"}
 
 
-async def test_what_lies_beside_a_body_is_enough_to_rebuild_its_row(origin, root):
-    location = origin.locate("b", "k", "w1")
-    await origin.store(location, b"x", lambda: META)
-    assert json.loads((root / f"{location}.json").read_bytes()) == {
-        "bucket": "b", "key": "k", "uploader": "ann", "write_id": "w1", "etag": '"e"',
-        "headers": {"content-type": "text/é"}, "metadata": {"a": "ü"}, "tags": {"t": "1"},
-    }  # fmt: skip
-
-
 async def test_a_body_of_another_size_than_announced_is_never_finished(origin, root):
     for data in (b"ab", b"abcd"):
         writer = await origin.create(origin.locate("b", "k", "w1"), 3)
@@ -331,24 +322,6 @@ async def test_describing_a_body_that_is_gone_leaves_nothing_behind(origin, root
     assert files_of(root) == {keep, keep + ".json"}
 
 
-@pytest.mark.parametrize("kind", ["body", "multipart"])
-async def test_descriptions_at_the_same_time_never_mix(origin, root, kind):
-    """Each description is whole, whoever comes last."""
-    if kind == "body":
-        location = origin.locate("b", "k", "w1")
-        await origin.store(location, b"ab", lambda: META)
-        path = root / f"{location}.json"
-    else:
-        location = await assembled(origin, [b"a", b"b"])
-        path = root / location / "meta.json"
-    metas = [replace(META, tags={f"t{number}": "x" * (number * 3000)}) for number in range(8)]
-    for _ in range(40):
-        results = await asyncio.gather(*(origin.describe(location, meta) for meta in metas), return_exceptions=True)
-        assert json.loads(path.read_bytes())["tags"] in [meta.tags for meta in metas]
-        assert [result for result in results if result is not None] == []
-    assert not [name for name in files_of(root) if "~" in name]
-
-
 async def test_a_body_is_on_the_disk_before_anybody_is_told(origin, root, monkeypatch):
     synced: list[str] = []
     fsync = os.fsync
@@ -462,27 +435,6 @@ async def test_a_symbolic_link_in_place_of_a_body_is_not_followed(origin, root, 
     with pytest.raises(OriginError):
         await origin.store(location, b"x", lambda: META)
     assert secret.read_bytes() == b"secret"
-
-
-async def test_a_manifest_that_is_no_json_is_an_origin_error(origin, root):
-    location = await assembled(origin, [b"a"])
-    (root / location / "manifest.json").write_bytes(b"")
-    with pytest.raises(OriginError):
-        await origin.open(location)
-
-
-async def test_many_writers_and_removers_in_one_tree_do_not_disturb_each_other(origin, root):
-    """Empty directories are removed while others make them."""
-
-    async def come_and_go(number: int) -> None:
-        for turn in range(15):
-            location = origin.locate("b", f"x/y/{number % 2}/k", f"w{number}-{turn}")
-            await origin.store(location, b"1", lambda: META)
-            assert await whole(origin, location, 1) == b"1"
-            await origin.delete(location)
-
-    await asyncio.gather(*(come_and_go(number) for number in range(8)))
-    assert (files_of(root), folders_of(root)) == (set(), set())
 
 
 async def test_files_are_their_owners_alone(origin, root):

@@ -1,12 +1,16 @@
 """Access keys: shown once, sealed to their row, forgotten from memory when somebody changes them."""
 
+import logging
+from pathlib import Path
+
 import pytest
 
 from gateway.errors import Code, S3Error
 from gateway.store.access_keys import AccessKeys, UnknownAccessKey
-from gateway.store.key_ring import KeyRing
+from gateway.store.key_ring import KeyRing, KeyRingError
 
 NOW_S = 1_700_000_000
+RING_FILE = Path("/etc/anbar/key_ring")
 
 
 @pytest.fixture
@@ -101,9 +105,65 @@ async def test_secrets_that_were_swapped_between_rows_open_nothing(keys, store):
             await keys.open(key.access_key_id)
 
 
-async def test_a_key_that_the_ring_cannot_open_is_never_taken_for_missing(keys, store):
+@pytest.fixture
+def other(store) -> AccessKeys:
+    """The same store with a key ring that is not its own."""
+    return AccessKeys(store.database, KeyRing({"another": bytes(32)}))
+
+
+async def test_a_key_that_the_ring_cannot_open_is_never_taken_for_missing(keys, other, caplog):
     new = await keys.create("demo", "ops", NOW_S)
-    other = AccessKeys(store.database, KeyRing({"another": bytes(32)}))
     with pytest.raises(S3Error) as refused:
         await other.open(new.access_key_id)
     assert refused.value.code is Code.ServiceUnavailable
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage() == (
+        f"access key {new.access_key_id} cannot be opened: the key ring has no key test; it has another"
+    )
+
+
+async def test_an_operator_is_told_by_the_key_ring_itself(keys, other, caplog):
+    new = await keys.create("demo", "ops", NOW_S)
+    with pytest.raises(KeyRingError, match="no key test"):
+        await other.secret(new.access_key_id)
+    assert caplog.records == []
+
+
+async def test_a_store_without_access_keys_fits_every_ring(keys, other):
+    seals = await other.seals()
+    assert seals.missing == {}
+    assert not seals.all_missing
+    assert seals.mistakes(RING_FILE) == ()
+
+
+async def test_seals_that_the_ring_lacks_are_counted(keys, other):
+    await keys.create("demo", "ops", NOW_S)
+    assert not (await keys.seals()).missing
+    assert (await other.seals()).all_missing
+    await other.create("demo", "ops", NOW_S + 1)
+    await other.create("demo", "ops", NOW_S + 1)
+    seals = await other.seals()
+    assert seals.counts == {"test": 1, "another": 2}
+    assert not seals.all_missing
+    [mistake] = seals.mistakes(RING_FILE)
+    assert mistake == (
+        "/etc/anbar/key_ring has no key test, which sealed 1 access key: "
+        "restore the ring that belongs to this store (it has another)"
+    )
+
+
+async def test_access_keys_that_do_not_open_are_told_with_the_reason(keys, store):
+    first, second = [await keys.create("demo", "ops", NOW_S) for _ in range(2)]
+    assert await keys.unopened() == {}
+    await store.database.write(
+        lambda c: c.execute("UPDATE access_keys SET project = 'x' WHERE access_key_id = ?", (first.access_key_id,))
+    )
+    assert set(await keys.unopened()) == {first.access_key_id}
+    same_id = AccessKeys(store.database, KeyRing({"test": bytes(32)}))
+    assert set(await same_id.unopened()) == {first.access_key_id, second.access_key_id}
+
+
+async def test_access_keys_of_a_key_that_is_missing_are_counted_and_not_tried(keys, other):
+    await keys.create("demo", "ops", NOW_S)
+    assert await other.unopened() == {}

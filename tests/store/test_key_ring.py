@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.store.key_ring import KeyRing, KeyRingError, NewSecret, Sealed, generate_access_key
+from gateway.config import parse_settings
+from gateway.store.key_ring import KeyRing, KeyRingError, NewSecret, Sealed, generate_access_key, load_key_ring
 
 OLD = bytes(range(32))
 NEW = bytes(range(32, 64))
@@ -79,6 +80,43 @@ def test_a_read_only_ring_is_fine(tmp_path):
 def test_a_missing_ring_is_refused_by_name(tmp_path):
     with pytest.raises(KeyRingError, match=r"key_ring: No such file"):
         KeyRing.load(tmp_path / "key_ring")
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    """The settings of an installation that has no key ring; it is not the working directory."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    text = (
+        '[store]\npath = "anbar.sqlite"\n[secrets]\nkey_ring = "key_ring"\n'
+        '[origins.local]\nkind = "directory"\npath = "objects"\n[policies]\npath = "policies"\n'
+    )
+    return parse_settings(text, tmp_path / "gateway.toml")
+
+
+def test_the_ring_of_an_installation_loads(tmp_path, settings):
+    assert KeyRing.create(tmp_path / "key_ring").ids == load_key_ring(settings).ids
+
+
+def test_a_ring_that_was_never_made_is_told_with_the_command_that_makes_one(tmp_path, settings, monkeypatch):
+    told = f"{tmp_path}/key_ring: No such file or directory; to make one, run: anbar init"
+    with pytest.raises(KeyRingError) as refused:
+        load_key_ring(settings)
+    assert str(refused.value) == f"{told} --dir {tmp_path}"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyRingError) as refused:
+        load_key_ring(settings)
+    assert str(refused.value) == told
+
+
+def test_a_ring_that_the_store_has_outlived_is_to_be_restored(tmp_path, settings):
+    (tmp_path / "anbar.sqlite").write_bytes(b"")
+    with pytest.raises(KeyRingError) as refused:
+        load_key_ring(settings)
+    assert str(refused.value) == (
+        f"{tmp_path}/key_ring is missing, but the store {tmp_path}/anbar.sqlite was sealed with it. "
+        "Restore the key ring from its backup."
+    )
 
 
 def test_what_is_no_regular_file_is_refused(tmp_path):

@@ -28,6 +28,10 @@ def garbage(gateway: Gateway) -> int:
     return len(rows(gateway, "SELECT location FROM garbage"))
 
 
+IDENTITY = ".anbar-origin"
+"""The file by which an origin's directory is known again."""
+
+
 def files_of(directory: Path) -> set[str]:
     """Every file below a directory, relative to it."""
     return {str(path.relative_to(directory)) for path in directory.rglob("*") if not path.is_dir()}
@@ -35,7 +39,7 @@ def files_of(directory: Path) -> set[str]:
 
 def stray_files(gateway: Gateway) -> set[str]:
     """Files in the origin's directory that no object and no open upload needs."""
-    whole: set[str] = set()
+    whole = {IDENTITY}
     folders: tuple[str, ...] = ()
     for (location,) in rows(
         gateway, "SELECT location FROM objects UNION SELECT location FROM uploads WHERE state <> 'done'"

@@ -112,6 +112,12 @@ CREATE TABLE usage (
     PRIMARY KEY (project, category, uploader)
 ) WITHOUT ROWID;
 
+-- Which place an origin's name stood for when something was first kept there.
+CREATE TABLE origins (
+    origin   TEXT PRIMARY KEY,
+    identity TEXT NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE access_keys (
     access_key_id TEXT PRIMARY KEY,
     project       TEXT NOT NULL,

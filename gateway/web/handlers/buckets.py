@@ -4,10 +4,10 @@ import re
 
 from gateway.errors import Code, S3Error
 from gateway.s3.address import validate_bucket_name
+from gateway.s3.documents import parse_create_bucket
 from gateway.s3.headers import parse_integer
 from gateway.s3.results import BucketList, ListedBucket, Owner
 from gateway.s3.xml import (
-    parse_create_bucket,
     render_acl,
     render_list_buckets,
     render_location,
@@ -73,7 +73,7 @@ async def create_bucket(call: Call) -> Answer:
 
 async def delete_bucket(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucket.html"""
-    if call.bucket.source == "policy":
+    if call.services.policies.bucket(call.bucket.bucket) is not None:
         raise S3Error(Code.AccessDenied, "This bucket is a category of a policy file; it is removed there.")
     await call.store.buckets.delete(call.bucket.bucket)
     call.rooms.collector.notice_all()

@@ -5,8 +5,9 @@ import asyncio
 from gateway.errors import Code, S3Error
 from gateway.objects.delete import delete_object
 from gateway.s3.conditions import WriteCondition
+from gateway.s3.documents import DeleteTarget, parse_delete
 from gateway.s3.results import DeletedObject, DeleteFailure
-from gateway.s3.xml import DeleteTarget, parse_delete, render_delete
+from gateway.s3.xml import render_delete
 from gateway.store.records import NULL_VERSION
 from gateway.web.answers import Answer, xml_answer
 from gateway.web.bodies import read_document

@@ -11,6 +11,7 @@ from gateway.s3.checksums import (
     parse_object_checksum,
 )
 from gateway.s3.conditions import parse_write_condition
+from gateway.s3.documents import parse_complete
 from gateway.s3.headers import parse_integer
 from gateway.s3.results import (
     CompleteResult,
@@ -22,7 +23,6 @@ from gateway.s3.results import (
     UploadList,
 )
 from gateway.s3.xml import (
-    parse_complete,
     render_complete,
     render_copy_part,
     render_initiate,

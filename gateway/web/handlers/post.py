@@ -12,6 +12,7 @@ from gateway.policy.model import Principal
 from gateway.s3.address import Address, validate_key
 from gateway.s3.checksums import parse_checksum_headers
 from gateway.s3.conditions import parse_write_condition
+from gateway.s3.documents import parse_tagging
 from gateway.s3.headers import parse_content_length, parse_content_md5, parse_object_headers
 from gateway.s3.operations import refuse_unsupported_headers
 from gateway.s3.post_form import (
@@ -25,7 +26,7 @@ from gateway.s3.post_form import (
     render_redirect,
     required_field,
 )
-from gateway.s3.xml import parse_tagging, render_post_response
+from gateway.s3.xml import render_post_response
 from gateway.sigv4.post_policy import parse_post_credentials, verify_post
 from gateway.store.records import ObjectRecord
 from gateway.web.answers import Answer, xml_answer

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from gateway.objects.describe import set_tags
-from gateway.s3.xml import parse_tagging, render_tagging
+from gateway.s3.documents import parse_tagging
+from gateway.s3.xml import render_tagging
 from gateway.web.answers import Answer, xml_answer
 from gateway.web.bodies import read_document
 from gateway.web.call import Call

@@ -1,0 +1,138 @@
+"""The bodies of a directory origin that are being read or written."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.origin.base import BodyMeta, FileRegion
+from gateway.origin.disk import Manifest
+from gateway.origin.errors import BodyNotFound, OriginError
+from gateway.origin.open_files import OpenFile
+
+
+@dataclass(slots=True)
+class Assembled:
+    """An assembled body: where its directory is now, its parts, its readers."""
+
+    folder: str
+    manifest: Manifest
+    readers: int = 0
+    leaving: bool = False
+
+
+class ReadingOrigin(Protocol):
+    """What the readers need of their origin."""
+
+    async def take(self, path: str) -> OpenFile: ...
+
+    def release(self, file: OpenFile) -> None: ...
+
+    async def read(self, file: OpenFile, offset: int, size: int) -> bytes: ...
+
+    def end_reading(self, assembled: Assembled) -> None: ...
+
+
+class WritingOrigin(Protocol):
+    """What a writer needs of its origin."""
+
+    async def write(self, fd: int, data: bytes | bytearray | memoryview) -> None: ...
+
+    async def finish(self, location: str, fd: int | None, meta: BodyMeta | None) -> None: ...
+
+    async def discard(self, location: str, fd: int) -> None: ...
+
+
+class FileReader:
+    """A body in one file."""
+
+    __slots__ = ("_file", "_origin")
+
+    def __init__(self, origin: ReadingOrigin, file: OpenFile) -> None:
+        self._origin = origin
+        self._file = file
+
+    async def read(self, offset: int, size: int) -> bytes:
+        return await self._origin.read(self._file, offset, size)
+
+    async def region(self, offset: int, size: int) -> FileRegion | None:
+        return (
+            FileRegion(self._file.fd, offset, min(size, self._file.size - offset)) if offset < self._file.size else None
+        )
+
+    def close(self) -> None:
+        self._origin.release(self._file)
+
+
+class PartsReader:
+    """A body in several files; one of them is open at a time."""
+
+    __slots__ = ("_assembled", "_file", "_index", "_location", "_origin")
+
+    def __init__(self, origin: ReadingOrigin, location: str, assembled: Assembled) -> None:
+        self._origin = origin
+        self._location = location
+        self._assembled = assembled
+        assembled.readers += 1
+        self._index = -1
+        self._file: OpenFile | None = None
+
+    async def read(self, offset: int, size: int) -> bytes:
+        file, start = await self._at(offset)
+        return await self._origin.read(file, offset - start, min(size, file.size - (offset - start)))
+
+    async def region(self, offset: int, size: int) -> FileRegion | None:
+        if offset >= self._assembled.manifest.ends[-1]:
+            return None
+        file, start = await self._at(offset)
+        return FileRegion(file.fd, offset - start, min(size, file.size - (offset - start)))
+
+    def close(self) -> None:
+        self._close_file()
+        self._origin.end_reading(self._assembled)
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._origin.release(self._file)
+            self._file = None
+
+    async def _at(self, offset: int) -> tuple[OpenFile, int]:
+        """The file that holds `offset`, and the offset of its first byte."""
+        assembled, manifest = self._assembled, self._assembled.manifest
+        index = bisect_right(manifest.ends, offset)
+        if index >= len(manifest.names):
+            raise OriginError(f"{self._location}: the body ended early")
+        if index != self._index or self._file is None:
+            self._close_file()
+            try:
+                self._file = await self._origin.take(assembled.folder + manifest.names[index])
+            except BodyNotFound:  # moved aside just now
+                self._file = await self._origin.take(assembled.folder + manifest.names[index])
+            self._index = index
+        return self._file, manifest.ends[index - 1] if index else 0
+
+
+class FileWriter:
+    """A body that is being written."""
+
+    def __init__(self, origin: WritingOrigin, location: str, fd: int, size: int | None) -> None:
+        self._origin = origin
+        self._size = size
+        self._ended = False
+        self.location = location
+        self.fd = fd
+        self.written = 0
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        await self._origin.write(self.fd, data)
+        self.written += len(data)
+
+    async def finish(self, meta: BodyMeta | None) -> None:
+        if self._size is not None and self.written != self._size:
+            raise OriginError(f"{self.location}: {self.written} bytes were written, {self._size} announced")
+        self._ended = True
+        await self._origin.finish(self.location, self.fd, meta)
+
+    async def abort(self) -> None:
+        if not self._ended:
+            self._ended = True
+            await self._origin.discard(self.location, self.fd)

@@ -1,0 +1,247 @@
+"""The files of a directory origin: opened, written, made safe, linked and removed. All of it blocks.
+
+`paths.py` says where a body lies. Beside `sara.jpg@ID` lies `sara.jpg@ID.json`, what is needed to rebuild the catalog;
+it is written after the body is safe, so a body without it is one that was never finished. A multipart object is a
+directory `film.mp4@ID/` with its parts, a `manifest.json` that names them in order, and a `meta.json`: completing an
+upload writes a few hundred bytes, whatever the size of the object.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from gateway.origin.base import BodyMeta, FileRegion
+from gateway.origin.errors import OriginError
+
+_MANIFEST = "manifest.json"
+_META = "meta.json"
+_LEAVING = ".leaving"  # no segment of a body's path begins with a dot
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The parts of a multipart object: their files' names, and the offset of each one's end."""
+
+    names: tuple[str, ...]
+    ends: tuple[int, ...]
+
+
+class Disk:
+    """The files below one directory, by their paths; a folder's path ends with "/".
+
+    Every method may be called in any thread, and raises OSError; load_manifest raises OriginError, too.
+    `durable` False leaves out every fsync.
+    """
+
+    def __init__(self, root: Path, *, durable: bool) -> None:
+        self._root = str(root)
+        self._durable = durable
+        self._leaving = f"{self._root}/{_LEAVING}"
+        os.makedirs(root, mode=0o700, exist_ok=True)
+        shutil.rmtree(self._leaving, ignore_errors=True)  # whoever read there is gone
+
+    def path(self, location: str) -> str:
+        """Where a location lies; does not block."""
+        return f"{self._root}/{location}"
+
+    def aside(self, location: str) -> str:
+        """Where a multipart object waits for its last readers; does not block."""
+        return f"{self._leaving}/{location.rstrip('/').rpartition('@')[2]}/"
+
+    def open_new(self, path: str) -> int:
+        """Open a new file, making its directories; another thread may be removing empty ones."""
+        for _ in range(100):
+            try:
+                return os.open(path, _NEW_FILE, 0o600)
+            except FileNotFoundError:
+                self._make_folders(os.path.dirname(path))
+        raise FileNotFoundError(path)
+
+    def store(self, path: str, data: bytes, meta: Callable[[], BodyMeta | None]) -> None:
+        """Write a whole new file and make it safe; what `meta` raises, before the first byte, ends it."""
+        beside = meta()
+        fd = self.open_new(path)
+        try:
+            write_all(fd, data)
+        except BaseException:
+            os.close(fd)
+            raise
+        self.finish(path, fd, beside)
+
+    def finish(self, path: str, fd: int | None, meta: BodyMeta | None) -> None:
+        """Make a written file safe: its bytes, what lies beside it, its name. `fd` is closed."""
+        if fd is not None:
+            try:
+                if self._durable:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+        if meta is not None:  # a second copy of what the catalog keeps durably, so it is not waited for
+            beside = os.open(path + ".json", _NEW_FILE, 0o600)
+            try:
+                write_all(beside, _meta_text(meta))
+            finally:
+                os.close(beside)
+        self._sync_folder(os.path.dirname(path))
+
+    def write_meta(self, folder: str, meta: BodyMeta) -> None:
+        """Write, or replace, what lies in a multipart object's directory."""
+        self._replace(folder + _META, _meta_text(meta), False)
+
+    def write_manifest(self, folder: str, parts: Sequence[tuple[str, int]]) -> None:
+        """Name the files (name, size) that are a multipart object, in their order."""
+        self._replace(folder + _MANIFEST, _text({"parts": parts}), self._durable)
+
+    def describe(self, path: str, meta: BodyMeta) -> None:
+        """Replace what lies beside a body or in a multipart object's directory."""
+        beside = path + _META if path.endswith("/") else path + ".json"
+        self._replace(beside, _meta_text(meta), False)
+        if not os.path.exists(path):  # removed meanwhile, the body first
+            os.unlink(beside)
+            raise FileNotFoundError(path)
+
+    def remove(self, path: str) -> None:
+        """Remove a body and what lies beside it; fine if they are not there."""
+        for name in (path, path + ".json"):
+            try:
+                os.unlink(name)
+            except FileNotFoundError:
+                pass
+        self._remove_empty(os.path.dirname(path))
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a multipart object with all its parts; fine if it is not there."""
+        while os.path.exists(path):
+            try:
+                shutil.rmtree(path)
+            except FileNotFoundError:  # somebody else removes it, too
+                continue
+        self._remove_empty(os.path.dirname(path.rstrip("/")))
+
+    def move_aside(self, path: str, aside: str) -> None:
+        """Give a multipart object the name `aside`, where its readers find it and nobody else looks."""
+        os.makedirs(self._leaving, mode=0o700, exist_ok=True)
+        os.rename(path, aside)
+        self._remove_empty(os.path.dirname(path.rstrip("/")))
+
+    def link(self, source: str, target: str) -> bool:
+        """Give a file a second name; False where that cannot be."""
+        for _ in range(100):
+            try:
+                os.link(source, target, follow_symlinks=False)
+                return True
+            except FileNotFoundError:
+                if not os.path.exists(source):
+                    return False
+                self._make_folders(os.path.dirname(target))
+            except OSError:  # too many links, or a file system without them
+                return False
+        return False
+
+    def load_manifest(self, folder: str) -> Manifest:
+        """The parts of a multipart object; raises OriginError where the manifest is damaged."""
+        with open(folder + _MANIFEST, "rb") as file:
+            text = file.read()
+        try:
+            parts = [(str(name), int(size)) for name, size in json.loads(text)["parts"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise OriginError(f"{folder}{_MANIFEST} is damaged") from error
+        if not parts:
+            raise OriginError(f"{folder}{_MANIFEST} names no part")
+        return Manifest(tuple(name for name, _ in parts), tuple(accumulate(size for _, size in parts)))
+
+    def _make_folders(self, folder: str) -> None:
+        """Make a directory and those above it; where somebody removes one meanwhile, the caller tries again."""
+        missing = [folder]
+        while not os.path.isdir(parent := os.path.dirname(missing[-1])):
+            missing.append(parent)
+        for path in reversed(missing):
+            try:
+                os.mkdir(path, 0o700)
+            except FileExistsError:
+                pass  # whoever made it may not have synced it yet
+            except FileNotFoundError:
+                return
+            self._sync_folder(os.path.dirname(path))
+
+    def _sync_folder(self, folder: str) -> None:
+        if not self._durable:
+            return
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _replace(self, path: str, data: bytes, durable: bool) -> None:
+        """Write a small file whole, in place of the one that is there."""
+        fresh = f"{path}~{secrets.token_hex(4)}"
+        fd = os.open(fresh, _NEW_FILE, 0o600)
+        try:
+            try:
+                write_all(fd, data)
+                if durable:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(fresh, path)
+        except BaseException:
+            os.unlink(fresh)
+            raise
+        if durable:
+            self._sync_folder(os.path.dirname(path))
+
+    def _remove_empty(self, folder: str) -> None:
+        """Remove directories that have become empty, up to the root."""
+        while len(folder) > len(self._root):
+            try:
+                os.rmdir(folder)
+            except OSError:
+                return
+            folder = os.path.dirname(folder)
+
+
+def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def copy_range(region: FileRegion, fd: int) -> int:
+    """Copy a region to the end of a file, within the kernel where the file system can; gives the bytes copied."""
+    try:
+        copied = os.copy_file_range(region.fd, fd, region.size, region.offset)
+    except OSError:
+        data = os.pread(region.fd, min(region.size, 1 << 20), region.offset)
+        write_all(fd, data)
+        copied = len(data)
+    if not copied:
+        raise OSError("a body ended early")
+    return copied
+
+
+def _meta_text(meta: BodyMeta) -> bytes:
+    return _text(
+        {
+            "bucket": meta.bucket,
+            "key": meta.key,
+            "uploader": meta.uploader,
+            "write_id": meta.write_id,
+            "etag": meta.etag,
+            "headers": dict(meta.headers),
+            "metadata": dict(meta.metadata),
+            "tags": dict(meta.tags),
+        }
+    )
+
+
+def _text(document: dict[str, Any]) -> bytes:
+    return _encode(document).encode()

@@ -1,0 +1,167 @@
+"""Before the first request: what must hold of files, keys, directories and addresses, each refusal with its reason."""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import secrets
+import socket
+import ssl
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+from cryptography import x509
+
+from gateway.config import DirectoryOriginSettings, Listen, Tls
+from gateway.origin.base import Origin
+from gateway.origin.directory import DirectoryOrigin
+from gateway.policy.model import PolicySet
+from gateway.store.buckets import Bucket
+from gateway.store.store import Store
+
+_log = logging.getLogger("anbar")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+class StartError(Exception):
+    """The gateway cannot start; the text says why."""
+
+
+class TlsError(Exception):
+    """The files of `[server] tls` cannot be served with; the text names the file."""
+
+
+def open_origin(name: str, settings: DirectoryOriginSettings) -> Origin:
+    """An origin in whose directory a file could be made; raises StartError."""
+    try:
+        opened = DirectoryOrigin(settings.path, durable=settings.durable)
+        _try_to_write(settings.path)
+    except FileExistsError:
+        raise StartError(f"origin {name}: {settings.path}: not a directory") from None
+    except OSError as error:
+        raise StartError(f"origin {name}: cannot write in {settings.path}: {error.strerror}") from error
+    return opened
+
+
+def _try_to_write(folder: Path) -> None:
+    """Make and remove a file. A full disk passes: what is on it can be read, and removed."""
+    file = folder / f".anbar-start-{secrets.token_hex(8)}"
+    try:
+        os.close(os.open(file, _NEW_FILE, 0o600))
+        os.unlink(file)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+
+
+async def check_seals(store: Store, key_ring: Path) -> None:
+    """Does the key ring belong to the store? Raises StartError where it opens none of the access keys."""
+    seals = await store.access_keys.seals()
+    if seals.all_missing:
+        raise StartError("\n".join(seals.mistakes(key_ring)))
+    for mistake in seals.mistakes(key_ring):
+        _log.error("%s", mistake)
+
+
+def left_buckets(buckets: Iterable[Bucket], policies: PolicySet, origins: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The buckets that the configuration does not know any more, each with what is the matter."""
+    for bucket in buckets:
+        if bucket.source == "policy" and policies.bucket(bucket.bucket) is None:
+            place = f"category {bucket.category} of project {bucket.project}"
+            yield bucket.bucket, f"its {place} is in no policy file any more; it keeps its objects"
+        if bucket.origin not in origins:
+            yield bucket.bucket, f"its origin {bucket.origin} is not configured"
+
+
+def tls_context(tls: Tls | None) -> ssl.SSLContext | None:
+    """What HTTPS is served with; None: plain HTTP. Raises TlsError."""
+    if tls is None:
+        return None
+    certificate, _ = _read_pem(tls.certificate), _read_pem(tls.key)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+
+    def refuse_passphrase() -> NoReturn:  # OpenSSL would ask the terminal
+        raise TlsError(f"{tls.key}: it has a passphrase; write it without one")
+
+    try:
+        context.load_cert_chain(tls.certificate, tls.key, refuse_passphrase)
+    except ssl.SSLError as error:
+        raise TlsError(_tls_mistake(tls, certificate, error)) from error
+    return context
+
+
+def _read_pem(file: Path) -> bytes:
+    """What is in a file; the ssl module does not say which one it could not read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise TlsError(f"{file}: {error.strerror}") from error
+
+
+def _tls_mistake(tls: Tls, certificate: bytes, error: ssl.SSLError) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"{tls.key} is not the key of {tls.certificate}"
+    try:
+        x509.load_pem_x509_certificates(certificate)
+    except ValueError:
+        return f"{tls.certificate}: not a PEM certificate"
+    if error.reason is None:
+        return f"{tls.key}: not a PEM private key"
+    return f"{tls.certificate}: {error.reason.replace('_', ' ').lower()}"
+
+
+@contextlib.contextmanager
+def listening(listen: Listen, key: str) -> Iterator[None]:
+    """Say which address cannot be had and where it comes from; raises StartError."""
+    try:
+        yield
+    except (OSError, UnicodeError) as error:
+        raise StartError(f"cannot listen on {listen} ([server] {key}): {address_error(error)}") from error
+
+
+def address_error(error: OSError | UnicodeError) -> str:
+    """Why an address cannot be had; the loop's own texts repeat the address."""
+    if isinstance(error, UnicodeError):
+        return "not a host name"
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
+
+
+@contextlib.contextmanager
+def only_server_of(store: Path) -> Iterator[None]:
+    """Hold the lock that one serving process has; raises StartError."""
+    store.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(_serving_lock(store), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(f"another process serves from {store}") from None
+        yield
+    finally:
+        os.close(fd)
+
+
+def is_serving(store: Path) -> bool:
+    """Does a process serve from this store now?"""
+    try:
+        fd = os.open(_serving_lock(store), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _serving_lock(store: Path) -> Path:
+    return store.with_name(store.name + "-serving")
