@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import BLOCK, IncomingBody, origin_failed, take_in
-from gateway.objects.current import successor
+from gateway.objects.current import MayRead, successor
 from gateway.objects.put import Attributes, Target, begin, body_meta, new_intent, undo
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyReader
@@ -29,6 +29,7 @@ class CopyRequest:
     algorithm: Algorithm | None = None
     source_conditions: Conditions = field(default_factory=Conditions)
     condition: WriteCondition | None = None
+    may_read: MayRead | None = None
 
 
 async def copy_object(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -> ObjectRecord:
@@ -41,7 +42,7 @@ async def copy_object(rooms: Rooms, source: ObjectRecord, request: CopyRequest) 
         try:
             return await _copy_once(rooms, source, request)
         except BodyNotFound as error:
-            source = await successor(rooms, source, error)
+            source = await successor(rooms, source, request.may_read, error)
         except OriginError as error:
             raise origin_failed(error, source.origin) from error
     raise S3Error(Code.ServiceUnavailable)

@@ -1,17 +1,32 @@
 """A row may be replaced, and its body removed, between look-up and use: what stands in its place now."""
 
+from collections.abc import Callable
+
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import origin_failed
 from gateway.objects.rooms import Rooms
 from gateway.origin.errors import BodyNotFound
 from gateway.store.records import ObjectRecord
 
+MayRead = Callable[[ObjectRecord], None]
+"""Asks the policy about a row; raises S3Error: AccessDenied."""
 
-async def successor(rooms: Rooms, gone: ObjectRecord, error: BodyNotFound | None = None) -> ObjectRecord:
-    """The row that replaced one whose body is not there any more; raises S3Error: NoSuchKey, InternalError."""
+
+async def successor(
+    rooms: Rooms, gone: ObjectRecord, may_read: MayRead | None, error: BodyNotFound | None = None
+) -> ObjectRecord:
+    """The row that replaced one whose body is not there any more, if whoever might read the old one may read it.
+
+    It is asked anew where the new row belongs to another uploader; without `may_read` such a row is refused.
+    Raises S3Error: NoSuchKey, AccessDenied, InternalError.
+    """
     current = await rooms.store.catalog.find(gone.bucket, gone.key)
     if current is None:
         raise S3Error(Code.NoSuchKey, Key=gone.key) from error
     if current.location == gone.location:
         raise origin_failed(error or BodyNotFound(gone.location), gone.origin) from error
+    if current.uploader != gone.uploader:
+        if may_read is None:
+            raise S3Error(Code.AccessDenied) from error
+        may_read(current)
     return current

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import origin_failed
-from gateway.objects.current import successor
+from gateway.objects.current import MayRead, successor
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyReader
 from gateway.origin.errors import BodyNotFound, OriginError
@@ -20,12 +20,16 @@ _TRIES = 4
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which bytes of an object, and on what conditions. `range` and `part_number` exclude each other."""
+    """Which bytes of an object, and on what conditions. `range` and `part_number` exclude each other.
+
+    `may_read` is asked about a row that replaced the one that was allowed.
+    """
 
     conditions: Conditions
     range: RangeSpec | None = None
     if_range: str | None = None
     part_number: int | None = None
+    may_read: MayRead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ async def find_bytes(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> Foun
     """
     parts: list[ObjectPart] = []
     if wanted.part_number is not None:
-        record, parts = await object_parts(rooms, record)
+        record, parts = await object_parts(rooms, record, wanted.may_read)
     conditions = wanted.conditions
     if not conditions.empty and check_read(conditions, record.etag, record.modified_s) is Outcome.NOT_MODIFIED:
         return Found(record, not_modified=True)
@@ -73,13 +77,15 @@ async def find_bytes(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> Foun
     return Found(record, found, partial=found is not None)
 
 
-async def object_parts(rooms: Rooms, record: ObjectRecord) -> tuple[ObjectRecord, list[ObjectPart]]:
+async def object_parts(
+    rooms: Rooms, record: ObjectRecord, may_read: MayRead | None
+) -> tuple[ObjectRecord, list[ObjectPart]]:
     """A row and the parts that belong to it, or to the row that replaced it meanwhile."""
     for _ in range(_TRIES):
         parts = await rooms.store.catalog.parts(record)
         if parts is not None:
             return record, parts
-        record = await successor(rooms, record)
+        record = await successor(rooms, record, may_read)
     raise S3Error(Code.ServiceUnavailable)
 
 
@@ -96,7 +102,7 @@ async def open_object(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> tup
         try:
             return found, await rooms.origin(found.record.origin).open(found.record.location)
         except BodyNotFound as error:
-            record = await successor(rooms, found.record, error)
+            record = await successor(rooms, found.record, wanted.may_read, error)
         except OriginError as error:
             raise origin_failed(error, found.record.origin) from error
     raise S3Error(Code.ServiceUnavailable)

@@ -12,7 +12,7 @@ from typing import Any
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import Digests, IncomingBody, origin_failed, take_in
 from gateway.objects.copy import read_all
-from gateway.objects.current import successor
+from gateway.objects.current import MayRead, successor
 from gateway.objects.put import Attributes, Target, begin, undo
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyMeta
@@ -122,6 +122,7 @@ async def copy_part(
     source: ObjectRecord,
     copy_range: str | None,
     conditions: Conditions,
+    may_read: MayRead | None = None,
 ) -> UploadPart:
     """Store a part that is a range of an object; it is read through, since a part needs digests of its own.
 
@@ -136,7 +137,7 @@ async def copy_part(
         try:
             reader = await rooms.origin(source.origin).open(source.location)
         except BodyNotFound as error:
-            source = await successor(rooms, source, error)
+            source = await successor(rooms, source, may_read, error)
             continue
         except OriginError as error:
             raise origin_failed(error, source.origin) from error

@@ -119,6 +119,14 @@ class Call:
         address = ip_address(peer[0])
         return any(address in network for network in proxies)
 
+    def may_read(self, record: ObjectRecord) -> None:
+        """Ask about a row that replaced the one this call was let in for; raises S3Error: AccessDenied."""
+        self.require(self.operation.action, self.bucket, record.key, record.uploader)
+
+    def may_copy(self, record: ObjectRecord) -> None:
+        """The same about the source of a copy."""
+        self.require("s3:GetObject", self.store.buckets.get(record.bucket), record.key, record.uploader)
+
     def require(self, action: str, bucket: Bucket | None, key: str | None = None, owner: str | None = None) -> None:
         """Check a further resource that the request names; raises S3Error: AccessDenied."""
         require(self.principal, action, bucket, key, owner)

@@ -11,6 +11,7 @@ from gateway.origin.errors import BodyNotFound
 from gateway.s3.conditions import NO_CONDITIONS, Conditions
 from gateway.s3.documents import CompletePart
 from gateway.s3.ranges import parse_range
+from gateway.store.records import ObjectRecord
 from tests.support.data import pattern
 from tests.support.house import body_of, read_to_the_end
 
@@ -154,3 +155,19 @@ async def test_the_parts_of_a_replaced_row_are_not_mixed_with_those_of_the_new_o
     pause.resume.set()
     assert (found.record.etag == old.etag, data) in [(True, old_bodies[0]), (False, new_bodies[0])]
     assert found.part_count in ((3,) if found.record.etag == old.etag else (len(new_bodies), None))
+
+
+async def test_a_row_of_another_uploader_is_asked_about_anew(house):
+    await house.put("k", b"of ann", uploader="ann")
+    old = await house.find("k")
+    await house.put("k", b"of bob", uploader="bob")
+    await house.settle()
+    with pytest.raises(S3Error) as refused:
+        await open_object(house.rooms, old, Wanted(NO_CONDITIONS))
+    assert refused.value.code is Code.AccessDenied
+    asked: list[ObjectRecord] = []
+    found, reader = await open_object(house.rooms, old, Wanted(NO_CONDITIONS, may_read=asked.append))
+    assert reader is not None
+    assert await reader.read(0, 6) == b"of bob"
+    reader.close()
+    assert [record.uploader for record in asked] == ["bob"] == [found.record.uploader]

@@ -71,6 +71,7 @@ async def upload_part_copy(call: Call) -> Answer:
         await find_copy_source(call),
         call.headers.get("x-amz-copy-source-range"),
         source_conditions(call),
+        call.may_copy,
     )
     return xml_answer(render_copy_part(CopyResult(part.etag, part.modified_s, _checksums(part))))
 

@@ -125,6 +125,7 @@ async def copy_object(call: Call) -> Answer:
         parse_checksum_algorithm(algorithm) if algorithm else None,
         source_conditions(call),
         parse_write_condition(call.headers),
+        call.may_copy,
     )
     record = await copy_bytes(call.rooms, source, request)
     return xml_answer(render_copy_object(_copy_result(record)))
@@ -135,7 +136,7 @@ async def get_object_attributes(call: Call) -> Answer:
     asked = parse_object_attributes(call.headers.get("x-amz-object-attributes"))
     record, parts = call.object, None
     if "ObjectParts" in asked:
-        record, parts = await object_parts(call.rooms, record)
+        record, parts = await object_parts(call.rooms, record, call.may_read)
     checksum = record.checksum if "Checksum" in asked else None
     result = ObjectAttributes(
         etag=record.etag if "ETag" in asked else None,
@@ -212,7 +213,7 @@ def _wanted(call: Call) -> Wanted:
     number = None
     if part_number is not None:
         number = parse_integer(part_number, "partNumber", minimum=1, maximum=_MAX_PARTS)
-    return Wanted(parse_conditions(headers), parse_range(header), headers.get("if-range"), number)
+    return Wanted(parse_conditions(headers), parse_range(header), headers.get("if-range"), number, call.may_read)
 
 
 def _read_answer(call: Call, found: Found, overrides: dict[str, str]) -> Answer:
