@@ -8,9 +8,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.clients import fresh_bucket_name, s3_client
 from tests.support.gateway import Gateway
+
+# What an example costs on a busy machine is not what tests are about; where every change must pass, the examples are
+# the same each time.
+settings.register_profile(
+    "unhurried",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session", autouse=True)
