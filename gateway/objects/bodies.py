@@ -192,10 +192,22 @@ async def _write_blocks(
         if busy is not None:
             await busy
     finally:
-        if busy is not None and not busy.done():
-            await asyncio.wait([busy])
+        if busy is not None:
+            await _ended(busy)
     await rooms.hashing.run(measure.update, block)
     return block, size
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Wait for a block to be written, however often the waiter is cancelled: its descriptor must stay open so long."""
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 async def _hash_and_write(rooms: Rooms, writer: BodyWriter, measure: _Measure, block: bytearray) -> None:

@@ -83,7 +83,7 @@ async def create_upload(
         metadata=attributes.metadata,
         tags=attributes.tags,
     )
-    await rooms.store.uploads.create(upload)
+    await rooms.store.uploads.create(bucket, upload)
     return upload
 
 

@@ -27,6 +27,8 @@ class ReadingOrigin(Protocol):
 
     def release(self, file: OpenFile) -> None: ...
 
+    async def settled(self, location: str) -> None: ...
+
     async def read(self, file: OpenFile, offset: int, size: int) -> bytes: ...
 
     def end_reading(self, assembled: Assembled) -> None: ...
@@ -105,7 +107,8 @@ class PartsReader:
             self._close_file()
             try:
                 self._file = await self._origin.take(assembled.folder + manifest.names[index])
-            except BodyNotFound:  # moved aside just now
+            except BodyNotFound:  # it is being moved aside
+                await self._origin.settled(self._location)
                 self._file = await self._origin.take(assembled.folder + manifest.names[index])
             self._index = index
         return self._file, manifest.ends[index - 1] if index else 0

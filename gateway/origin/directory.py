@@ -4,6 +4,7 @@
 has are read in the loop.
 """
 
+import asyncio
 import os
 import resource
 import shutil
@@ -39,7 +40,7 @@ class DirectoryOrigin:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._files = OpenFiles(min(_MOST_OPEN_FILES, max(soft // 8, 8)))
         self._assembled: OrderedDict[str, Assembled] = OrderedDict()
-        self._going: set[str] = set()
+        self._going: dict[str, asyncio.Future[None]] = {}
 
     def locate(self, bucket: str, key: str, write_id: str) -> str:
         return object_path(bucket, key, write_id)
@@ -67,8 +68,9 @@ class DirectoryOrigin:
             if location in self._going:
                 raise BodyNotFound(location)
             assembled = self._assembled.setdefault(location, Assembled(self._disk.path(location), manifest))
-            self._forget_unread()
-        return PartsReader(self, location, assembled)
+        reader = PartsReader(self, location, assembled)
+        self._forget_unread()
+        return reader
 
     async def copy(self, source: str, offset: int, size: int, target: str, meta: BodyMeta | None) -> None:
         if await self._link(source, offset, size, target):
@@ -168,21 +170,37 @@ class DirectoryOrigin:
         os.close(fd)
         await self.delete(location)
 
+    async def settled(self, location: str) -> None:
+        """Wait for a removal of this body that is under way."""
+        while (going := self._going.get(location)) is not None:
+            await asyncio.wait([going])
+
     async def _remove_assembled(self, location: str, path: str) -> None:
-        """Remove a multipart object; while it is read it is moved aside, as an open file outlives its name."""
-        self._going.add(location)  # whoever opens it now finds nothing
+        """Remove a multipart object, one remover at a time; whoever opens it meanwhile finds nothing."""
+        await self.settled(location)
+        going = self._going[location] = asyncio.get_running_loop().create_future()
         try:
-            assembled = self._assembled.pop(location, None)
-            if assembled is None or not assembled.readers:
-                await self._run(self._disk.remove_tree, path)
-                return
-            aside = self._disk.aside(location)
-            await self._run(self._disk.move_aside, path, aside)
-            assembled.folder, assembled.leaving = aside, True
-            if not assembled.readers:  # they ended meanwhile
-                await self._run(self._disk.remove_tree, aside)
+            await self._remove_or_move(location, path)
         finally:
-            self._going.discard(location)
+            del self._going[location]
+            going.set_result(None)
+
+    async def _remove_or_move(self, location: str, path: str) -> None:
+        """While it is read it is moved aside, as an open file outlives its name."""
+        assembled = self._assembled.pop(location, None)
+        if assembled is None or not assembled.readers:
+            await self._run(self._disk.remove_tree, path)
+            return
+        aside = self._disk.aside(location)
+        try:
+            await self._run(self._disk.move_aside, path, aside)
+        except OSError:
+            self._assembled[location] = assembled  # the next try must know its readers
+            raise
+        assembled.folder, assembled.leaving = aside, True
+        await self._run(self._disk.remove_tree, path)  # the directories above it
+        if not assembled.readers:  # they ended meanwhile
+            await self._run(self._disk.remove_tree, aside)
 
     def _forget_unread(self) -> None:
         """Keep the map of manifests small; those that are being read stay."""
@@ -210,7 +228,8 @@ class DirectoryOrigin:
         try:
             if file.size != size:
                 return False
-            return await self._run(self._disk.link, self._disk.path(source), self._disk.path(target))
+            with origin_errors(target):
+                return await self._run(self._disk.link, self._disk.path(source), self._disk.path(target))
         finally:
             self.release(file)
 

@@ -6,6 +6,7 @@ directory `film.mp4@ID/` with its parts, a `manifest.json` that names them in or
 upload writes a few hundred bytes, whatever the size of the object.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -130,7 +131,6 @@ class Disk:
         """Give a multipart object the name `aside`, where its readers find it and nobody else looks."""
         os.makedirs(self._leaving, mode=0o700, exist_ok=True)
         os.rename(path, aside)
-        self._remove_empty(os.path.dirname(path.rstrip("/")))
 
     def link(self, source: str, target: str) -> bool:
         """Give a file a second name; False where that cannot be."""
@@ -165,12 +165,11 @@ class Disk:
             missing.append(parent)
         for path in reversed(missing):
             try:
-                os.mkdir(path, 0o700)
-            except FileExistsError:
-                pass  # whoever made it may not have synced it yet
+                with contextlib.suppress(FileExistsError):  # whoever made it may not have synced it yet
+                    os.mkdir(path, 0o700)
+                self._sync_folder(os.path.dirname(path))
             except FileNotFoundError:
                 return
-            self._sync_folder(os.path.dirname(path))
 
     def _sync_folder(self, folder: str) -> None:
         if not self._durable:
@@ -204,6 +203,8 @@ class Disk:
         while len(folder) > len(self._root):
             try:
                 os.rmdir(folder)
+            except FileNotFoundError:  # never made, or removed by somebody else: those above it may be empty
+                pass
             except OSError:
                 return
             folder = os.path.dirname(folder)

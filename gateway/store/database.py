@@ -216,7 +216,7 @@ class Database:
                 self._checkpoint_when_due(connection)
         if connection is not None:
             self._checkpoint(connection)
-            connection.close()
+            _close(connection)
 
     def _hand_over(self) -> None:
         jobs, self._gathering = self._gathering, []
@@ -272,8 +272,7 @@ class Database:
 
     def _checkpoint_when_due(self, connection: Connection) -> None:
         """Move the log into the file once it has grown; where readers keep it from being emptied, once it has again."""
-        size = self._log_size()
-        if size < self._checkpoint_at:
+        if self._log_size() < self._checkpoint_at:
             return
         self._checkpoint(connection)
         left = self._log_size()
@@ -282,22 +281,24 @@ class Database:
     def _log_size(self) -> int:
         try:
             return os.stat(self._log).st_size
-        except FileNotFoundError:
+        except OSError:  # not there yet; what else is wrong with it the next commit tells
             return 0
 
     def _checkpoint(self, connection: Connection) -> None:
         """Housekeeping: what fails now is tried again later."""
         try:
             self._changes.lock(_LOCK_TIMEOUT_S)
-        except LockTimeout:
+        except (LockTimeout, OSError):
             return
         try:
             connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_WAIT_MS}")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
         except sqlite3.Error as error:
             _log.warning("the log was not moved into the store: %s", error)
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
         finally:
-            connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
             self._changes.unlock()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.errors import Code, S3Error
 from gateway.s3.conditions import WriteCondition
 from gateway.store import writes
-from gateway.store.buckets import Bucket, find_bucket
+from gateway.store.buckets import Bucket
 from gateway.store.catalog import Catalog
 from gateway.store.database import Connection, Database
 from gateway.store.listing import ListQuery, Page, Row, list_page, select_rows
@@ -52,9 +52,9 @@ class Uploads:
         self._database = database
         self._catalog = catalog
 
-    async def create(self, upload: UploadRecord) -> None:
+    async def create(self, bucket: Bucket, upload: UploadRecord) -> None:
         """Raises S3Error: NoSuchBucket."""
-        await self._database.write(lambda connection: _create(connection, upload))
+        await self._database.write(lambda connection: _create(connection, bucket, upload))
 
     async def find(self, upload_id: str, bucket: str, key: str) -> UploadRecord:
         """Raises S3Error: NoSuchUpload, also where the id belongs to another bucket or key."""
@@ -192,8 +192,8 @@ def _upload(row: Row) -> UploadRecord:
     )
 
 
-def _create(connection: Connection, upload: UploadRecord) -> None:
-    find_bucket(connection, upload.bucket)
+def _create(connection: Connection, bucket: Bucket, upload: UploadRecord) -> None:
+    writes.require_same_bucket(connection, bucket)
     connection.execute(
         f"INSERT INTO uploads ({_COLUMNS}, touched_s) VALUES ({', '.join('?' * 16)})",
         (

@@ -10,7 +10,9 @@ _CHARGE = """INSERT INTO usage (project, category, uploader, bytes, objects)
              VALUES (?1, '', '', ?4, ?5), (?1, ?2, '', ?4, ?5), (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (project, category, uploader)
              DO UPDATE SET bytes = usage.bytes + excluded.bytes, objects = usage.objects + excluded.objects"""
-_GIVE_BACK = """UPDATE usage SET bytes = bytes - ?4, objects = objects - ?5
+# Never below nothing: a sum that does not add up must not keep the rest from being given back.
+_GIVE_BACK = """UPDATE usage SET bytes = CASE WHEN bytes > ?4 THEN bytes - ?4 ELSE 0 END,
+                                 objects = CASE WHEN objects > ?5 THEN objects - ?5 ELSE 0 END
                 WHERE (project = ?1 AND category = '' AND uploader = '')
                    OR (project = ?1 AND category = ?2 AND uploader = '')
                    OR (project = ?1 AND category = ?2 AND uploader = ?3)"""

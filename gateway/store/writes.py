@@ -6,7 +6,6 @@ the same transaction that let go of it, so that no crash can leave an orphan: wh
 """
 
 from collections.abc import Sequence
-from sqlite3 import IntegrityError
 
 from gateway.errors import Code, S3Error
 from gateway.s3.conditions import WriteCondition, check_write
@@ -103,15 +102,12 @@ def store_object(
     condition: WriteCondition | None,
 ) -> Garbage | None:
     """Put a row in place of the one that is there, with its usage; gives the replaced body as garbage."""
+    require_same_bucket(connection, bucket)
     current = find_object(connection, record.bucket, record.key)
     if condition is not None:
         check_write(condition, current.etag if current else None)
     replaced = None if current is None else _replace(connection, bucket, current)
-    try:
-        connection.execute(_PUT, object_to_row(record))
-    except IntegrityError:  # the foreign key: the bucket was deleted meanwhile
-        find_bucket(connection, record.bucket)
-        raise
+    connection.execute(_PUT, object_to_row(record))
     if parts:
         connection.executemany(
             "INSERT INTO object_parts (bucket, key, version_id, part_number, size, checksum_value) "
@@ -120,6 +116,13 @@ def store_object(
         )
     charge(connection, bucket, record.uploader, record.size, 1)
     return replaced
+
+
+def require_same_bucket(connection: Connection, bucket: Bucket) -> None:
+    """Raises S3Error: NoSuchBucket where the bucket is gone, or its name is another one's by now."""
+    owner = find_bucket(connection, bucket.bucket)
+    if (owner.project, owner.category) != (bucket.project, bucket.category):
+        raise S3Error(Code.NoSuchBucket, BucketName=bucket.bucket)
 
 
 def _replace(connection: Connection, bucket: Bucket, current: ObjectRecord) -> Garbage:

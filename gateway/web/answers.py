@@ -18,6 +18,7 @@ from gateway.s3.xml import render_error
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _READ_SIZE = 64 << 10
 _SENDFILE_WINDOW = 1 << 20
+_SMALL_ANSWERS = 128 << 10
 XML = "application/xml"
 
 
@@ -112,6 +113,7 @@ async def write_answer(connection: Connection, head: bytes, answer: Answer, *, i
             transport.write(head)
         else:
             transport.writelines((head, answer.body))
+        if transport.get_write_buffer_size() > _SMALL_ANSWERS:  # a client that asks on and on, and reads nothing
             await _drain(connection, timeout_s)
         return
     part = answer.slice
@@ -149,6 +151,7 @@ async def _write_slice(connection: Connection, transport: asyncio.Transport, par
             transport.write(data)
             sent = len(data)
         offset += sent
+    await _drain(connection, timeout_s)  # only then has the client got it
 
 
 async def _send_region(socket: Any, transport: asyncio.Transport, reader: BodyReader, offset: int, end: int) -> int:

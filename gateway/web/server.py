@@ -99,11 +99,23 @@ class Connection(RequestHandler):
         """Answer what the parser refused; its own words may hold the request, so they are neither sent nor logged."""
         return _Refusal(self._s3.render_refusal(exc))
 
+    def is_idle(self) -> bool:
+        """Does it wait for a request, and has the client got every answer?"""
+        waiting = self._waiter is not None and not self._waiter.done()
+        return waiting and (self.transport is None or self.transport.get_write_buffer_size() == 0)
+
     def hang_up(self) -> None:
         """Close an idle connection at once, also where TLS would wait for the client's goodbye."""
         transport = self.transport
         self.force_close()
         if transport is not None:
+            transport.abort()
+
+    def _process_keepalive(self) -> None:
+        """After idling too long: close, and do not wait for a client that has not read its last answer either."""
+        transport = self.transport
+        super()._process_keepalive()
+        if transport is not None and transport.is_closing() and transport.get_write_buffer_size():
             transport.abort()
 
     def _head_is_late(self) -> None:
@@ -175,11 +187,7 @@ class S3Server(web.Server):
         deadline = self._loop.time() + timeout_s
         while True:
             for connection in self.connections:
-                if (
-                    isinstance(connection, Connection)
-                    and not connection._request_in_progress
-                    and not connection._messages
-                ):
+                if isinstance(connection, Connection) and connection.is_idle():
                     connection.hang_up()
             if not self.connections or self._loop.time() >= deadline:
                 break
@@ -220,7 +228,7 @@ class S3Server(web.Server):
     def _closes(self, request: web.BaseRequest) -> bool:
         """Must the connection end with this answer? Also where much of a body is left that nobody will read."""
         message = request._message
-        if self._draining or message.should_close or message.upgrade:
+        if self._draining or message.should_close or message.upgrade or message.version < (1, 1):
             return True
         if request._payload.is_eof():
             return False

@@ -17,6 +17,7 @@ class Shelf:
         self.taken: list[str] = []
         self.open = 0
         self.ended: list[str] = []
+        self.waited_for: list[str] = []
 
     async def take(self, path: str) -> OpenFile:
         self.taken.append(path)
@@ -30,6 +31,9 @@ class Shelf:
 
     async def read(self, file: OpenFile, offset: int, size: int) -> bytes:
         return list(self.files.values())[file.fd][offset : offset + size]
+
+    async def settled(self, location: str) -> None:
+        self.waited_for.append(location)
 
     def end_reading(self, assembled: Assembled) -> None:
         assembled.readers -= 1

@@ -446,3 +446,26 @@ async def test_files_are_their_owners_alone(origin, root):
     finally:
         os.umask(before)
     assert {oct(path.stat().st_mode & 0o077) for path in (root, *root.rglob("*"))} == {"0o0"}
+
+
+async def test_a_body_that_two_remove_at_once_is_read_to_its_end(origin):
+    """A collector and a sweep may meet on one body."""
+    for number in range(20):
+        location = await assembled(origin, [b"a" * 10, b"b" * 10, b"c" * 10], f"k{number}", f"k{number}")
+        reader = await origin.open(location)
+        assert await reader.read(0, 10) == b"a" * 10
+        await asyncio.gather(origin.delete(location), origin.delete(location))
+        assert await reader.read(10, 10) == b"b" * 10
+        assert await reader.read(20, 10) == b"c" * 10
+        reader.close()
+
+
+async def test_a_body_opened_after_many_others_outlives_its_removal(origin):
+    for number in range(260):
+        (await origin.open(await assembled(origin, [b"x"], f"k{number}", f"k{number}"))).close()
+    location = await assembled(origin, [b"one", b"two"], "last", "last")
+    reader = await origin.open(location)
+    await origin.delete(location)
+    assert await reader.read(0, 3) == b"one"
+    assert await reader.read(3, 3) == b"two"
+    reader.close()

