@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.errors import Code, S3Error
 from gateway.web.answers import Answer, DateLine, error_answer, render_head, write_answer
@@ -76,7 +76,9 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        waiting = self._waiter is not None and not self._waiter.done()
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            self._close = True  # nothing behind what could not be read is read, or kept
+        waiting = not self._messages and not self._request_in_progress  # what came is less than a whole head
         if waiting and self._head_timer is None:
             self._head_timer = self._loop.call_later(self._s3.header_timeout_s, self._head_is_late)
         elif not waiting and self._head_timer is not None:
