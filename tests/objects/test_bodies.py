@@ -112,3 +112,28 @@ def test_what_the_origin_says_is_for_the_operator_alone(error, code, caplog):
     assert len(caplog.records) == 1
     assert "local" in caplog.text
     assert caplog.text.rstrip().endswith("x")
+
+
+async def test_a_block_under_way_is_written_to_its_end_however_often_its_upload_is_cancelled(house, origin):
+    """Its descriptor must not be closed, and given to somebody else, while a thread still writes to it."""
+    never = asyncio.Event()
+
+    async def pieces():
+        yield pattern(BLOCK)
+        yield pattern(BLOCK)
+        await never.wait()
+
+    pause = origin.faults.pause("write")
+    uploading = asyncio.ensure_future(taken(house, origin, IncomingBody(9 * BLOCK, pieces())))
+    await pause.reached.wait()
+    for _ in range(3):
+        uploading.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+    assert not uploading.done()
+    assert "abort" not in origin.faults.seen
+    pause.resume.set()
+    with pytest.raises(asyncio.CancelledError):
+        await uploading
+    assert "abort" in origin.faults.seen
+    assert origin.locations == set()
