@@ -19,7 +19,7 @@ STEPS = (
     ("cache",),
     ("origin", "store"),
     ("s3", "sigv4", "policy"),
-    ("errors", "config", "threads"),
+    ("errors", "config", "threads", "bounded"),
 )
 STEP_OF = {room: step for step, rooms in enumerate(STEPS) for room in rooms}
 

@@ -16,8 +16,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from gateway.bounded import BoundedMap
 from gateway.errors import Code, S3Error
-from gateway.sigv4.bounded import BoundedMap
 from gateway.sigv4.canonical import decode_parameter
 from gateway.sigv4.model import (
     ALGORITHM,

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
+from gateway.bounded import BoundedMap
 from gateway.errors import Code, S3Error
-from gateway.sigv4.bounded import BoundedMap
 from gateway.sigv4.canonical import (
     canonical_headers,
     canonical_path,

@@ -11,7 +11,7 @@ import re
 from hashlib import sha256
 from typing import Final
 
-from gateway.sigv4.bounded import BoundedMap
+from gateway.bounded import BoundedMap
 from gateway.sigv4.model import CredentialScope, SecretAccessKey
 
 _BLOCK_BYTES: Final = 64

@@ -8,7 +8,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from gateway.sigv4.bounded import BoundedMap
+from gateway.bounded import BoundedMap
 
 _SECONDS_A_DAY: Final = 86400
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()

@@ -1,4 +1,4 @@
-"""A small map that forgets its oldest entries: the memory behind the fast paths of this room.
+"""A small map that forgets its oldest entries: the memory behind fast paths.
 
 Nothing is right or wrong by what such a map holds: an entry only saves work that would give the same result again.
 Used from one thread.

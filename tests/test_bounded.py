@@ -1,6 +1,6 @@
 """gateway/sigv4/bounded.py: a map that forgets its oldest entries."""
 
-from gateway.sigv4.bounded import BoundedMap
+from gateway.bounded import BoundedMap
 
 
 def test_the_oldest_entry_goes_first():
