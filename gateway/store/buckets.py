@@ -64,8 +64,10 @@ class Buckets:
         )
 
     async def delete(self, bucket: str) -> None:
-        """Remove an empty bucket, its unfinished uploads with it; raises S3Error: BucketNotEmpty, NoSuchBucket."""
-        await self._database.write(lambda connection: _delete(connection, bucket), lambda _: self._set(bucket, None))
+        """Remove an empty bucket, its open uploads with it; raises S3Error: BucketNotEmpty, NoSuchBucket."""
+        await self._database.write(
+            lambda connection: delete_bucket(connection, bucket), lambda _: self._set(bucket, None)
+        )
 
     async def apply_policy(self, wanted: Iterable[Bucket]) -> None:
         """Make the buckets that policy files name; those that are there keep their objects and their day of birth.
@@ -76,6 +78,13 @@ class Buckets:
         buckets = list(wanted)
         await self._database.write(lambda connection: _apply_policy(connection, buckets))
         await self.load()
+
+    def follow(self, removed: Iterable[Bucket], written: Iterable[Bucket]) -> None:
+        """What a commit has done to buckets is done in memory too."""
+        for bucket in removed:
+            self._set(bucket.bucket, None)
+        for bucket in written:
+            self._set(bucket.bucket, bucket)
 
     def _set(self, name: str, bucket: Bucket | None) -> None:
         self._changes += 1
@@ -93,7 +102,19 @@ def find_bucket(connection: Connection, bucket: str) -> Bucket:
     return Bucket(*row)
 
 
-def _insert(connection: Connection, bucket: Bucket) -> None:
+def all_buckets(connection: Connection) -> list[Bucket]:
+    """Every bucket in the order of the names; for use inside a transaction."""
+    return [Bucket(*row) for row in connection.execute(f"SELECT {_COLUMNS} FROM buckets ORDER BY bucket").fetchall()]
+
+
+def is_empty(connection: Connection, bucket: str) -> bool:
+    """Has a bucket no object, and no upload that is about to become one?"""
+    held = "SELECT 1 FROM objects WHERE bucket = ?1 UNION ALL SELECT 1 FROM uploads WHERE bucket = ?1 "
+    return connection.execute(f"{held} AND state = 'completing' LIMIT 1", (bucket,)).fetchone() is None
+
+
+def insert_bucket(connection: Connection, bucket: Bucket) -> None:
+    """Make a bucket of a free name; raises S3Error: BucketAlreadyExists where its category has another one."""
     taken = connection.execute(
         "SELECT bucket FROM buckets WHERE project = ? AND category = ?", (bucket.project, bucket.category)
     ).fetchone()
@@ -123,16 +144,21 @@ def _create(connection: Connection, bucket: Bucket) -> None:
     if owner is not None:
         owned = owner[0] == bucket.project
         raise S3Error(Code.BucketAlreadyOwnedByYou if owned else Code.BucketAlreadyExists, BucketName=bucket.bucket)
-    _insert(connection, bucket)
+    insert_bucket(connection, bucket)
 
 
-def _delete(connection: Connection, name: str) -> None:
+def delete_bucket(connection: Connection, name: str) -> None:
+    """Remove an empty bucket; what its unfinished uploads left becomes garbage.
+
+    Raises S3Error: NoSuchBucket; BucketNotEmpty, also while one of its uploads is being completed: the body would be
+    assembled after its garbage was removed, and nobody would know of it.
+    """
     bucket = find_bucket(connection, name)
-    if connection.execute("SELECT 1 FROM objects WHERE bucket = ? LIMIT 1", (name,)).fetchone():
+    if not is_empty(connection, name):
         raise S3Error(Code.BucketNotEmpty, BucketName=name)
     connection.execute(
         "INSERT INTO garbage (location, origin, project, category, uploader, bytes, objects) "
-        "SELECT location, origin, ?, ?, uploader, 0, 0 FROM uploads WHERE bucket = ? AND state != 'done'",
+        "SELECT location, origin, ?, ?, uploader, 0, 0 FROM uploads WHERE bucket = ? AND state = 'open'",
         (bucket.project, bucket.category, name),
     )
     connection.execute("DELETE FROM uploads WHERE bucket = ?", (name,))
@@ -143,7 +169,7 @@ def _apply_policy(connection: Connection, wanted: list[Bucket]) -> None:
     for bucket in wanted:
         row = connection.execute("SELECT project, category FROM buckets WHERE bucket = ?", (bucket.bucket,)).fetchone()
         if row is None:
-            _insert(connection, bucket)
+            insert_bucket(connection, bucket)
         elif (row[0], row[1]) != (bucket.project, bucket.category):
             raise S3Error(
                 Code.BucketAlreadyExists,

@@ -173,6 +173,18 @@ async def test_a_removed_bucket_takes_its_uploads_along_and_records_their_bodies
     assert await count(store, "uploads") == 0
 
 
+async def test_a_bucket_is_not_empty_while_an_upload_of_it_is_being_completed(store):
+    """Its body may be assembled at any moment: garbage that was removed before would be there again."""
+    await store.uploads.create(house.MEDIA, upload("u1"))
+    await store.uploads.start_completing("u1")
+    assert await refusal(store.buckets.delete(MEDIA)) is Code.BucketNotEmpty
+    assert await count(store, "garbage") == 0
+    assert store.buckets.find(MEDIA) is not None
+    await store.uploads.reopen("u1")
+    await store.buckets.delete(MEDIA)
+    assert await count(store, "garbage") == 1
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
 async def test_paging_lists_every_unfinished_upload_once_by_key_and_id(store, limit):
     wanted = [(key, name) for key in ("a", "b/1", "b/2", "é") for name in (f"{key}-1", f"{key}-2", f"{key}-3")]
