@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 
-from gateway.cli.installation import Installation, OpenStore, load_installation, run_with_store
+from gateway.cli.installation import Installation, OpenStore, load_installation, operator, run_with_store
 from gateway.cli.presign import UrlToSign, default_region, endpoint_of, sign_url
 
 PROJECT = "demo"
@@ -66,7 +66,7 @@ async def _demo_key(store: OpenStore, principal: str, file: Path) -> dict[str, s
             return kept
     except (OSError, ValueError, KeyError):
         pass
-    new = await store.keys.create(PROJECT, principal, int(time.time()))
+    new = await store.keys.create(PROJECT, principal, int(time.time()), actor=operator())
     key = {"access_key_id": new.access_key_id, "secret_access_key": new.secret_access_key}
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as opened:

@@ -1,7 +1,9 @@
 """What the commands share: their options, the files of an installation, and how a command refuses."""
 
 import asyncio
+import getpass
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -96,6 +98,17 @@ def run_with_store(settings: Settings, work: Callable[[OpenStore], Awaitable[T]]
             return await work(store)
 
     return asyncio.run(run())
+
+
+def operator() -> str:
+    """Who runs the command, for the audit: the operating system's user, under sudo the one who called it."""
+    behind = os.environ.get("SUDO_USER")
+    if behind:
+        return behind
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return f"uid {os.getuid()}"
 
 
 def print_json(value: Any) -> None:

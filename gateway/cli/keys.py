@@ -14,6 +14,7 @@ from gateway.cli.installation import (
     OpenStore,
     Refused,
     load_installation,
+    operator,
     print_json,
     print_table,
     render_time,
@@ -75,7 +76,7 @@ def rotate(key: KeyArgument, as_json: JsonOption = False, config: ConfigOption =
         if len(active) >= _MOST_ACTIVE_KEYS:
             others = ", ".join(each.access_key_id for each in active)
             raise Refused(f"{old.principal} has {len(active)} active keys ({others}); disable one that is not used")
-        return await _create(store, old.project, old.principal)
+        return await _create(store, old.project, old.principal, beside=key)
 
     _print_new(run_with_store(installation.settings, work), as_json)
     if not as_json:
@@ -102,7 +103,7 @@ def delete(key: KeyArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
     async def work(store: OpenStore) -> None:
         if (await _find(store, key)).state == "active":
             raise Refused(f"{key} is active; first run: anbar keys disable {key}")
-        await store.keys.delete(key)
+        await store.keys.delete(key, actor=operator(), now_s=_now_s())
 
     run_with_store(installation.settings, work)
     print(f"deleted {key}")
@@ -120,8 +121,8 @@ def require_principal(installation: Installation, project: str, principal: str) 
     return found.principals[principal]
 
 
-async def _create(store: OpenStore, project: str, principal: str) -> "NewAccessKey":
-    return await store.keys.create(project, principal, int(time.time()))
+async def _create(store: OpenStore, project: str, principal: str, beside: str | None = None) -> "NewAccessKey":
+    return await store.keys.create(project, principal, _now_s(), actor=operator(), beside=beside)
 
 
 async def _find(store: OpenStore, key: str) -> "AccessKeyRecord":
@@ -134,7 +135,9 @@ async def _find(store: OpenStore, key: str) -> "AccessKeyRecord":
 def _set_state(key: str, state: Literal["active", "disabled"], config: ConfigOption) -> None:
     installation = load_installation(config)
 
-    run_with_store(installation.settings, lambda store: store.keys.set_state(key, state))
+    run_with_store(
+        installation.settings, lambda store: store.keys.set_state(key, state, actor=operator(), now_s=_now_s())
+    )
     print(f"{key} is {state}")
 
 
@@ -172,3 +175,7 @@ def _print_table(records: Sequence["AccessKeyRecord"]) -> None:
         for record in records
     ]
     print_table(titles, rows)
+
+
+def _now_s() -> int:
+    return int(time.time())

@@ -9,9 +9,11 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from gateway.errors import Code, S3Error
 from gateway.sigv4.model import SecretAccessKey
+from gateway.store.audit import AuditEntry, Detail, record
 from gateway.store.database import Connection, Database
 from gateway.store.key_ring import KeyRing, KeyRingError, Sealed, generate_access_key
 
@@ -19,6 +21,7 @@ _log = logging.getLogger("anbar.keys")
 _COLUMNS = "access_key_id, project, principal, state, created_s, last_used_s"
 _SEALED = "access_key_id, project, principal, generation, key_id, nonce, ciphertext"
 _LARGEST_MAP = 10_000
+_STATE_EVENTS = {"active": "key.enable", "disabled": "key.disable"}
 
 
 class UnknownAccessKey(Exception):
@@ -119,19 +122,28 @@ class AccessKeys:
                 self._opened.popitem(last=False)
         return opened
 
-    async def create(self, project: str, principal: str, now_s: int) -> NewAccessKey:
-        """Make a key; its secret is shown now and never again."""
+    async def create(
+        self, project: str, principal: str, now_s: int, *, actor: str, beside: str | None = None
+    ) -> NewAccessKey:
+        """Make a key; its secret is shown now and never again. `beside` is the key that it is to replace."""
         new = generate_access_key()
         sealed = self._ring.seal(
             new.secret_access_key.encode("ascii"), _associated(new.access_key_id, project, principal, 1)
         )
-        await self._database.write(
-            lambda connection: connection.execute(
+        details: dict[str, Detail] = {"principal": principal}
+        if beside is not None:
+            details["beside"] = beside
+        entry = AuditEntry(now_s, actor, "key.create", project, new.access_key_id, details)
+
+        def work(connection: Connection) -> None:
+            connection.execute(
                 "INSERT INTO access_keys (access_key_id, project, principal, state, generation, created_s, "
                 "key_id, nonce, ciphertext) VALUES (?, ?, ?, 'active', 1, ?, ?, ?, ?)",
                 (new.access_key_id, project, principal, now_s, sealed.key_id, sealed.nonce, sealed.ciphertext),
             )
-        )
+            record(connection, entry)
+
+        await self._database.write(work)
         return NewAccessKey(new.access_key_id, new.secret_access_key)
 
     async def list(self, project: str | None = None, principal: str | None = None) -> list[AccessKeyRecord]:
@@ -153,13 +165,17 @@ class AccessKeys:
         )
         return None if row is None else AccessKeyRecord(*row)
 
-    async def set_state(self, access_key_id: str, state: str) -> None:
-        """Make a key "active" or "disabled"; raises UnknownAccessKey."""
-        await self._change("UPDATE access_keys SET state = ?2 WHERE access_key_id = ?1", access_key_id, state)
+    async def set_state(
+        self, access_key_id: str, state: Literal["active", "disabled"], *, actor: str, now_s: int
+    ) -> None:
+        """Accept a key, or refuse it from now on; raises UnknownAccessKey."""
+        sql = "UPDATE access_keys SET state = ?2 WHERE access_key_id = ?1"
+        await self._change(sql, (access_key_id, state), _STATE_EVENTS[state], actor, now_s)
 
-    async def delete(self, access_key_id: str) -> None:
+    async def delete(self, access_key_id: str, *, actor: str, now_s: int) -> None:
         """Raises UnknownAccessKey."""
-        await self._change("DELETE FROM access_keys WHERE access_key_id = ?1", access_key_id)
+        sql = "DELETE FROM access_keys WHERE access_key_id = ?1"
+        await self._change(sql, (access_key_id,), "key.delete", actor, now_s)
 
     async def secret(self, access_key_id: str) -> str:
         """The secret of a key, for the operator's own tools; raises UnknownAccessKey, KeyRingError."""
@@ -207,10 +223,16 @@ class AccessKeys:
                 )
             )
 
-    async def _change(self, sql: str, *values: str) -> None:
+    async def _change(self, sql: str, values: tuple[str, ...], event: str, actor: str, now_s: int) -> None:
+        """Change the key that is named first among the values, and say so in the audit."""
+        access_key_id = values[0]
+
         def work(connection: Connection) -> None:
-            if connection.execute(sql, values).rowcount != 1:
-                raise UnknownAccessKey(values[0])
+            row = connection.execute(f"{sql} RETURNING project, principal", values).fetchone()
+            if row is None:
+                raise UnknownAccessKey(access_key_id)
+            project, principal = row
+            record(connection, AuditEntry(now_s, actor, event, project, access_key_id, {"principal": principal}))
 
         await self._database.write(work, lambda _: self.forget())
 

@@ -3,6 +3,7 @@
 import asyncio
 
 from gateway.store.access_keys import AccessKeys
+from gateway.store.audit import Audit, Denials
 from gateway.store.buckets import Buckets
 from gateway.store.catalog import Catalog
 from gateway.store.database import Database
@@ -11,7 +12,7 @@ from gateway.store.uploads import Uploads
 
 
 class Store:
-    """Catalog, uploads, buckets and access keys over one database."""
+    """Catalog, uploads, buckets, access keys and the audit over one database."""
 
     def __init__(self, database: Database, ring: KeyRing) -> None:
         self.database = database
@@ -19,6 +20,8 @@ class Store:
         self.uploads = Uploads(database, self.catalog)
         self.buckets = Buckets(database)
         self.access_keys = AccessKeys(database, ring)
+        self.audit = Audit(database)
+        self.denials = Denials(database)
         self._asked = 0
         self._read = 0
         self._reading = asyncio.Lock()

@@ -1,10 +1,14 @@
 """anbar keys: made, shown once, listed, rotated, disabled, deleted."""
 
 import json
+import os
 import re
 import sqlite3
+from contextlib import closing
 
 import pytest
+
+from gateway.cli.installation import operator
 
 
 @pytest.fixture
@@ -126,6 +130,52 @@ def test_no_secret_lies_open_in_the_store(anbar, new_key, installation):
     _, secret = new_key()
     for file in (installation / "var").iterdir():
         assert secret.encode() not in file.read_bytes()
+
+
+@pytest.fixture
+def audited(installation):
+    """What the audit says: (actor, event, project, subject, details) of every entry."""
+
+    def read() -> list[tuple[str, str, str, str, dict[str, str]]]:
+        with closing(sqlite3.connect(installation / "var/anbar.sqlite")) as store:
+            rows = store.execute("SELECT actor, event, project, subject, details FROM audit ORDER BY id").fetchall()
+        return [
+            (actor, event, project, subject, json.loads(details)) for actor, event, project, subject, details in rows
+        ]
+
+    return read
+
+
+def test_what_is_done_to_keys_is_in_the_audit_with_who_did_it(anbar, new_key, audited, monkeypatch):
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    monkeypatch.setenv("LOGNAME", "tina")
+    old, _ = new_key()
+    rotated = json.loads(anbar("keys", "rotate", old, "--json").out)["access_key_id"]
+    monkeypatch.setenv("SUDO_USER", "omar")
+    for command in ("disable", "enable", "disable", "delete"):
+        assert anbar("keys", command, old).code == 0
+    assert audited() == [
+        ("tina", "key.create", "demo", old, {"principal": "ops"}),
+        ("tina", "key.create", "demo", rotated, {"principal": "ops", "beside": old}),
+        ("omar", "key.disable", "demo", old, {"principal": "ops"}),
+        ("omar", "key.enable", "demo", old, {"principal": "ops"}),
+        ("omar", "key.disable", "demo", old, {"principal": "ops"}),
+        ("omar", "key.delete", "demo", old, {"principal": "ops"}),
+    ]
+
+
+def test_a_user_without_a_name_is_told_by_number(monkeypatch):
+    for name in ("SUDO_USER", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    assert operator() == "uid 4000000000"
+
+
+def test_what_is_refused_is_not_in_the_audit(anbar, new_key, audited):
+    key, _ = new_key()
+    assert anbar("keys", "delete", key).code == 1
+    assert anbar("keys", "disable", "AKNOBODY").code == 1
+    assert [event for _, event, *_ in audited()] == ["key.create"]
 
 
 def test_a_key_ring_that_was_never_made_is_told_with_the_command_that_makes_one(

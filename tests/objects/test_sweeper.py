@@ -58,7 +58,7 @@ async def test_an_upload_that_cannot_be_removed_is_in_nobodys_way(house, origin)
 
 
 async def test_when_keys_were_used_is_written(house):
-    new = await house.store.access_keys.create("demo", "ops", 1)
+    new = await house.store.access_keys.create("demo", "ops", 1, actor="ops")
     house.store.access_keys.note_use(new.access_key_id, 77)
     await sweep(house.rooms)
     assert house.rows("SELECT last_used_s FROM access_keys") == [(77,)]

@@ -36,6 +36,21 @@ def test_a_second_time_changes_nothing(connection):
     assert schema(connection) == before
 
 
+def test_a_store_of_the_first_schema_keeps_what_is_in_it(connection):
+    connection.executescript(f"{migrations()[0][1]}; PRAGMA user_version = 1;")
+    connection.execute("INSERT INTO buckets VALUES ('b', 'p', 'c', 'local', 'b', '', 'policy', 1)")
+    connection.execute(
+        "INSERT INTO objects (bucket, key, version_id, uploader, size, etag, modified_s, origin, location, part_count, "
+        "headers, metadata, tags) VALUES ('b', 'k', 'null', 'u', 3, 'e', 1, 'local', 'l', 0, '{}', '{}', '{}')"
+    )
+    migrate(connection, check=True)
+    assert connection.execute("PRAGMA user_version").fetchone() == (len(migrations()),)
+    plan = "SELECT key FROM objects WHERE bucket = 'b' AND uploader = 'u' AND key > '' ORDER BY key"
+    assert connection.execute(plan).fetchall() == [("k",)]
+    assert "objects_by_uploader" in connection.execute(f"EXPLAIN QUERY PLAN {plan}").fetchone()[3]
+    assert connection.execute("SELECT count(*) FROM revisions").fetchone() == (0,)
+
+
 def test_a_newer_schema_is_refused(connection):
     migrate(connection, check=False)
     connection.execute("PRAGMA user_version = 1000")

@@ -65,9 +65,11 @@ async def test_a_row_that_another_process_changed_is_read_again(store, store_pat
 
 
 async def test_a_key_that_another_process_disabled_opens_nothing_any_more(store, store_path):
-    new = await store.access_keys.create("demo", "ops", 1)
+    new = await store.access_keys.create("demo", "ops", 1, actor="ops")
     assert await store.access_keys.open(new.access_key_id) is not None
-    await another_process(store_path, f"await store.access_keys.set_state({new.access_key_id!r}, 'disabled')")
+    await another_process(
+        store_path, f"await store.access_keys.set_state({new.access_key_id!r}, 'disabled', actor='ops', now_s=2)"
+    )
     assert not store.is_fresh()
     await store.refresh()
     assert store.access_keys.at_hand(new.access_key_id) is None

@@ -54,7 +54,7 @@ async def listening(services) -> AsyncIterator[Listening]:
     loop = asyncio.get_running_loop()
     server = S3Server(services, loop)
     public = await loop.create_server(server, "127.0.0.1", 0)
-    new = await services.store.access_keys.create("demo", "ops", 1)
+    new = await services.store.access_keys.create("demo", "ops", 1, actor="ops")
     yield Listening(server, public.sockets[0].getsockname()[1], Signer(new.access_key_id, new.secret_access_key))
     public.close()
     await server.drain(5.0)
