@@ -8,11 +8,12 @@ from gateway.store.buckets import Buckets
 from gateway.store.catalog import Catalog
 from gateway.store.database import Database
 from gateway.store.key_ring import KeyRing
+from gateway.store.revisions import Revisions
 from gateway.store.uploads import Uploads
 
 
 class Store:
-    """Catalog, uploads, buckets, access keys and the audit over one database."""
+    """Catalog, uploads, buckets, access keys, the policies' history and the audit over one database."""
 
     def __init__(self, database: Database, ring: KeyRing) -> None:
         self.database = database
@@ -20,6 +21,7 @@ class Store:
         self.uploads = Uploads(database, self.catalog)
         self.buckets = Buckets(database)
         self.access_keys = AccessKeys(database, ring)
+        self.revisions = Revisions(database, self.buckets)
         self.audit = Audit(database)
         self.denials = Denials(database)
         self._asked = 0
