@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -20,8 +21,14 @@ def entry(
     return AuditEntry(7, "root", event, project, subject, details)
 
 
-def counts(found: list[Recorded]) -> dict[tuple[str | None, str, str], object]:
-    return {(each.entry.project, each.entry.actor, each.entry.subject): each.entry.details["count"] for each in found}
+def counts(found: list[Recorded]) -> Counter[tuple[str | None, str, str]]:
+    """How many denied requests all entries together tell of, by project, actor and bucket."""
+    told: Counter[tuple[str | None, str, str]] = Counter()
+    for each in found:
+        count = each.entry.details["count"]
+        assert isinstance(count, int)
+        told[each.entry.project, each.entry.actor, each.entry.subject] += count
+    return told
 
 
 async def test_entries_come_back_as_they_were_told_and_the_newest_is_last(store):
