@@ -9,6 +9,7 @@
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-auth-using-authorization-header.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html#RESTAuthenticationQueryStringAuth
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html (STS: the header, with `sts` in its scope)
 Everything is read strictly, and what is read here is only a claim until `Verifier.verify` has checked it.
 """
 
@@ -24,7 +25,9 @@ from gateway.sigv4.model import (
     HEADER,
     MAX_EXPIRES_S,
     QUERY,
+    S3,
     SIGV2_QUERY,
+    STS,
     Credentials,
     CredentialScope,
     Scheme,
@@ -47,7 +50,7 @@ __all__ = [
 ]
 
 _CREDENTIAL = re.compile(
-    r"([A-Za-z0-9._~=+@-]{1,128})/([0-9]{8})/([A-Za-z0-9._-]{1,64})/([a-z0-9-]{1,32})/([a-z0-9_]{1,32})"
+    r"([A-Za-z0-9._~=+@-]{1,128})/([0-9]{8})/([A-Za-z0-9._-]{0,64})/([a-z0-9-]{1,32})/([a-z0-9_]{1,32})"
 )
 _SIGNED_HEADERS = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+(?:;[!#$%&'*+.^_`|~0-9a-z-]+)*")
 _COMPONENT = re.compile(r"[ \t]*(Credential|SignedHeaders|Signature)=([^,]*)")
@@ -77,16 +80,21 @@ _ANY_CASE: Final = frozenset({"x-amz-security-token", "x-amz-content-sha256"})
 _READ: Final = frozenset({*_SIGV4_PARAMETERS, *_SIGV2_PARAMETERS, *_ANY_CASE})
 
 # What was read before: clients send the same scope and list of headers all day, and the same presigned URL often.
-_prefixes: BoundedMap[str, tuple[str, CredentialScope, tuple[str, ...]]] = BoundedMap(1024)
+# Headers are remembered apart for each service, so that no scope of one is ever read for the other.
+_prefixes: Final[Mapping[str, BoundedMap[str, tuple[str, CredentialScope, tuple[str, ...]]]]] = {
+    S3: BoundedMap(1024),
+    STS: BoundedMap(64),
+}
 _scopes: BoundedMap[str, tuple[str, CredentialScope]] = BoundedMap(1024)
 _header_lists: BoundedMap[str, tuple[str, ...]] = BoundedMap(256)
 _queries: BoundedMap[str, Credentials] = BoundedMap(2048)
 _MAX_REMEMBERED: Final = 2048  # characters of a query
 
 
-def parse_credentials(request: WireRequest) -> Credentials | None:
-    """Read who signed a request; None: nobody, it is anonymous.
+def parse_credentials(request: WireRequest, service: str = S3) -> Credentials | None:
+    """Read who signed a request to `service` (S3 or STS); None: nobody, it is anonymous.
 
+    STS takes a signature in the header only: a presigned URL that makes credentials would outlive its purpose.
     A foreign Authorization header (a browser's `Basic`, a shared HTTP stack's `Bearer`) beside a presigned URL is
     ignored; without one it is refused, as S3 does.
     Raises S3Error: AuthorizationHeaderMalformed, AuthorizationQueryParametersError, InvalidArgument (two mechanisms,
@@ -95,6 +103,8 @@ def parse_credentials(request: WireRequest) -> Credentials | None:
     """
     authorization = request.headers.get("authorization")
     if authorization is None or not authorization.startswith("AWS"):
+        if service != S3 and request.raw_query and _claims(request.raw_query):
+            raise _malformed_query(f"A request to {service} is signed in its Authorization header.")
         credentials = _parse_query(request.raw_query)
         if PAYLOAD_HEADER in request.headers:
             refuse_streaming(request.headers[PAYLOAD_HEADER])
@@ -103,11 +113,11 @@ def parse_credentials(request: WireRequest) -> Credentials | None:
         return credentials
     if request.raw_query and _claims(request.raw_query):
         raise _two_mechanisms()
-    return _parse_header(authorization, request)
+    return _parse_header(authorization, request, service)
 
 
 def _claims(raw_query: str) -> bool:
-    """Whether a query claims to be signed, for a request that has an Authorization header already."""
+    """Whether a query claims to be signed, where the Authorization header alone should."""
     if _MAY_CLAIM.search(raw_query) is None:
         return False
     names = {_decode_name(pair.partition("=")[0]) for pair in raw_query.split("&")}
@@ -132,13 +142,14 @@ def _two_mechanisms() -> S3Error:
 # --- the Authorization header
 
 
-def _parse_header(authorization: str, request: WireRequest) -> Credentials:
+def _parse_header(authorization: str, request: WireRequest, service: str) -> Credentials:
     prefix, _, signature = authorization.rpartition("Signature=")
-    known = _prefixes.get(prefix)
+    prefixes = _prefixes[service]
+    known = prefixes.get(prefix)
     if known is None:
-        known, signature = _parse_authorization(authorization)
+        known, signature = _parse_authorization(authorization, service)
         if signature and authorization.endswith(f"Signature={signature}"):
-            _prefixes.put(prefix, known)
+            prefixes.put(prefix, known)
     access_key_id, scope, signed_headers = known
     if not is_signature(signature):
         if _SECOND_MECHANISM.search(authorization) is not None:
@@ -156,7 +167,7 @@ def _parse_header(authorization: str, request: WireRequest) -> Credentials:
     return Credentials(HEADER, access_key_id, scope, signed_headers, signature, time_s, None, token, timestamp, None)
 
 
-def _parse_authorization(authorization: str) -> tuple[tuple[str, CredentialScope, tuple[str, ...]], str]:
+def _parse_authorization(authorization: str, service: str) -> tuple[tuple[str, CredentialScope, tuple[str, ...]], str]:
     """Read a whole header: the components in any order, separated by commas, blanks before them."""
     algorithm, _, rest = authorization.partition(" ")
     if algorithm != ALGORITHM:
@@ -174,7 +185,7 @@ def _parse_authorization(authorization: str) -> tuple[tuple[str, CredentialScope
             Code.AuthorizationHeaderMalformed,
             "The authorization header is malformed; it needs Credential, SignedHeaders and Signature.",
         )
-    access_key_id, scope = parse_credential(components["Credential"], Code.AuthorizationHeaderMalformed)
+    access_key_id, scope = parse_credential(components["Credential"], Code.AuthorizationHeaderMalformed, service)
     signed_headers = _parse_signed_headers(components["SignedHeaders"], Code.AuthorizationHeaderMalformed)
     return (access_key_id, scope, signed_headers), components["Signature"]
 
@@ -226,19 +237,22 @@ def _impossible_signature(access_key_id: str, signature: str) -> S3Error:
 # --- what both forms share
 
 
-def parse_credential(text: str, malformed: Code) -> tuple[str, CredentialScope]:
-    """`AKID/20130524/us-east-1/s3/aws4_request` → access key id and scope. Raises S3Error: the code handed in."""
+def parse_credential(text: str, malformed: Code, service: str = S3) -> tuple[str, CredentialScope]:
+    """`AKID/20130524/us-east-1/s3/aws4_request` → access key id and scope. Raises S3Error: the code handed in.
+
+    For STS the region may be empty: MinIO's SDKs sign so unless they are told one.
+    """
     match = _CREDENTIAL.fullmatch(text)
-    if match is None:
+    if match is None or (service == S3 and not match[3]):
         raise S3Error(
             malformed, 'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
         )
-    access_key_id, date, region, service, terminator = match.groups()
-    if service != "s3":
-        raise S3Error(malformed, 'incorrect service in the credential scope. This endpoint belongs to "s3".')
+    access_key_id, date, region, named, terminator = match.groups()
+    if named != service:
+        raise S3Error(malformed, f'incorrect service in the credential scope. This endpoint belongs to "{service}".')
     if terminator != "aws4_request":
         raise S3Error(malformed, 'incorrect terminal in the credential scope. This endpoint uses "aws4_request".')
-    return access_key_id, CredentialScope(date, region, service)
+    return access_key_id, CredentialScope(date, region, named)
 
 
 def _parse_signed_headers(text: str, malformed: Code) -> tuple[str, ...]:

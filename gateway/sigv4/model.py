@@ -9,6 +9,9 @@ from typing import Any, Final, NoReturn
 MAX_SKEW_S: Final = 15 * 60
 MAX_EXPIRES_S: Final = 7 * 24 * 3600
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
+# The services that a credential scope may name, each at its own door.
+S3: Final = "s3"
+STS: Final = "sts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class CredentialScope:
 
     date: str
     region: str
-    service: str = "s3"
+    service: str = S3
     text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

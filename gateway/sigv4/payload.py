@@ -104,6 +104,24 @@ def parse_payload(headers: Mapping[str, str], scheme: Scheme | None, query_value
     return payload if payload is not None else _parse_hash(value)
 
 
+def parse_small_payload(headers: Mapping[str, str], body_sha256: str) -> Payload:
+    """The payload of a request whose whole body was read before its signature is checked, as STS's are.
+
+    `body_sha256` is what was read, in hex. Clients of other services than S3 sign the hash of their body and may leave
+    x-amz-content-sha256 out; where they send it, it says that hash and nothing looser.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+    Raises S3Error: XAmzContentSHA256Mismatch.
+    """
+    claimed = headers.get(HEADER, body_sha256)
+    if claimed != body_sha256:
+        raise S3Error(
+            Code.XAmzContentSHA256Mismatch,
+            ClientComputedContentSHA256=claimed[:128].encode("ascii", "replace").decode("ascii"),
+            S3ComputedContentSHA256=body_sha256,
+        )
+    return Payload(_SHA256, body_sha256)
+
+
 def refuse_streaming(value: str) -> None:
     """Streaming bodies are bound to the signature of an Authorization header; without one they are nobody's.
 

@@ -29,12 +29,14 @@ from gateway.sigv4.model import (
     HEADER,
     MAX_SKEW_S,
     QUERY,
+    S3,
+    STS,
     Credentials,
     CredentialScope,
     SecretAccessKey,
     WireRequest,
 )
-from gateway.sigv4.payload import Payload, parse_payload
+from gateway.sigv4.payload import Payload, parse_payload, parse_small_payload
 from gateway.sigv4.signing_key import Signature, SigningKey, SigningKeys, derive_signing_key
 from gateway.sigv4.sigv2 import verify_sigv2_query
 from gateway.sigv4.timestamps import render_iso_date
@@ -109,8 +111,28 @@ class Verifier:
             verified = self._verify_presigned(request, credentials, secret, now_s)
         else:
             verified = self._verify_sigv2(request, credentials, secret, now_s)
-        if credentials.session_token != session_token:  # after the signature, so its timing tells a stranger nothing
-            raise S3Error(Code.InvalidToken)
+        _check_session_token(credentials, session_token)
+        return verified
+
+    def verify_sts(
+        self,
+        request: WireRequest,
+        credentials: Credentials,
+        secret: SecretAccessKey,
+        body_sha256: str,
+        *,
+        now_s: int,
+        session_token: str | None = None,
+    ) -> Verified:
+        """The same for a request to STS, whose body was read already; `body_sha256` is its hash in hex.
+
+        Raises S3Error: AccessDenied (HeadersNotSigned), RequestTimeTooSkewed, SignatureDoesNotMatch,
+        AuthorizationHeaderMalformed (region), XAmzContentSHA256Mismatch, InvalidToken, InvalidURI.
+        """
+        scope = self._check_claim(request, credentials, STS, now_s)
+        payload = parse_small_payload(request.headers, body_sha256)
+        verified = self._prove(request, credentials, scope, payload, secret)
+        _check_session_token(credentials, session_token)
         return verified
 
     def refuse_unknown(self, request: WireRequest, credentials: Credentials, now_s: int) -> NoReturn:
@@ -120,6 +142,19 @@ class Verifier:
         """
         try:
             self.verify(request, credentials, _NOBODY, now_s=now_s, session_token=credentials.session_token)
+        except S3Error as error:
+            if error.code is not Code.SignatureDoesNotMatch:
+                raise
+        raise S3Error(Code.InvalidAccessKeyId, AWSAccessKeyId=credentials.access_key_id)
+
+    def refuse_unknown_sts(
+        self, request: WireRequest, credentials: Credentials, body_sha256: str, now_s: int
+    ) -> NoReturn:
+        """The same for a request to STS. Raises S3Error: InvalidAccessKeyId, or what `verify_sts` raises before."""
+        try:
+            self.verify_sts(
+                request, credentials, _NOBODY, body_sha256, now_s=now_s, session_token=credentials.session_token
+            )
         except S3Error as error:
             if error.code is not Code.SignatureDoesNotMatch:
                 raise
@@ -154,18 +189,33 @@ class Verifier:
     def _verify_sigv4(
         self, request: WireRequest, credentials: Credentials, secret: SecretAccessKey, now_s: int
     ) -> Verified:
+        scope = self._check_claim(request, credentials, S3, now_s)
+        payload = parse_payload(request.headers, credentials.scheme, credentials.payload_hash)
+        return self._prove(request, credentials, scope, payload, secret)
+
+    def _check_claim(self, request: WireRequest, credentials: Credentials, service: str, now_s: int) -> CredentialScope:
+        """What can be refused without the secret; the scope where nothing is. Raises S3Error as `verify` says."""
         scope = credentials.scope
-        if scope is None:
-            raise ValueError("SigV4 credentials have a scope")
-        headers = request.headers
+        if scope is None or scope.service != service:
+            raise ValueError(f"these are not SigV4 credentials for {service}")
         if self._regions is not None and scope.region not in self._regions:
             raise self._wrong_region(credentials, scope)
         if credentials.scheme is HEADER:
             _check_skew(credentials, now_s)
         else:
             _check_life(credentials, now_s)
-        _check_headers_signed(headers, credentials.signed_headers)
-        payload = parse_payload(headers, credentials.scheme, credentials.payload_hash)
+        _check_headers_signed(request.headers, credentials.signed_headers)
+        return scope
+
+    def _prove(
+        self,
+        request: WireRequest,
+        credentials: Credentials,
+        scope: CredentialScope,
+        payload: Payload,
+        secret: SecretAccessKey,
+    ) -> Verified:
+        """Compare signatures. Raises S3Error: SignatureDoesNotMatch, InvalidURI."""
         key = self._keys.get(credentials.access_key_id, secret, scope)
         self._check_signature(request, credentials, scope, payload, key)
         self._keys.keep(credentials.access_key_id, secret, scope, key)
@@ -242,6 +292,12 @@ class Verifier:
         if self._regions is not None and scope.region not in self._regions:
             raise self._wrong_region(credentials, scope)
         return self._keys.get(credentials.access_key_id, secret, scope)
+
+
+def _check_session_token(credentials: Credentials, session_token: str | None) -> None:
+    """Asked after the signature, so that its timing tells a stranger nothing. Raises S3Error: InvalidToken."""
+    if credentials.session_token != session_token:
+        raise S3Error(Code.InvalidToken)
 
 
 def _check_skew(credentials: Credentials, now_s: int) -> None:

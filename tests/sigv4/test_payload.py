@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import Code, S3Error
 from gateway.sigv4.model import Scheme
-from gateway.sigv4.payload import PayloadKind, parse_payload
+from gateway.sigv4.payload import PayloadKind, parse_payload, parse_small_payload
 from tests.sigv4.signers import EMPTY, refused
 
 HASH = "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072"
@@ -87,3 +87,11 @@ def test_garbage_is_a_4xx(value, scheme):
         parse_payload({"x-amz-content-sha256": value}, scheme)
     except S3Error as error:
         assert error.code.status in (400, 403)
+
+
+def test_a_body_that_was_read_already_is_what_its_header_says_or_no_header_says_anything():
+    for headers in ({}, {"x-amz-content-sha256": HASH}):
+        assert parse_small_payload(headers, HASH).sha256_hex == HASH
+    for value in (EMPTY, HASH.upper(), f"{HASH} ", "", "UNSIGNED-PAYLOAD", *SENTINELS, "\udcff"):
+        with refused(Code.XAmzContentSHA256Mismatch, S3ComputedContentSHA256=HASH):
+            parse_small_payload({"x-amz-content-sha256": value}, HASH)
