@@ -2,6 +2,7 @@
 
 A row is what S3 says on the wire: the code's name, the HTTP status and the default message.
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+Those that only STS answers with: https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
 """
 
 from enum import Enum, unique
@@ -27,9 +28,11 @@ class Code(Enum):
     IncompleteBody                    = 400, "You did not provide the number of bytes specified by the Content-Length HTTP header."
     InternalError                     = 500, "We encountered an internal error. Please try again."
     InvalidAccessKeyId                = 403, "The access key ID that you provided does not exist in our records."
+    InvalidAction                     = 400, "The action or operation requested is not valid."
     InvalidArgument                   = 400, "Invalid Argument"
     InvalidBucketName                 = 400, "The specified bucket is not valid."
     InvalidChunkSizeError             = 403, "Only the last chunk is allowed to have a size less than 8192 bytes."
+    InvalidClientTokenId              = 403, "The security token included in the request is invalid."
     InvalidDigest                     = 400, "The Content-MD5 or checksum value that you specified is not valid."
     InvalidEncodingAlgorithm          = 400, "The encoding algorithm you specified is not supported."
     InvalidLocationConstraint         = 400, "The specified location constraint is not valid."
@@ -45,11 +48,14 @@ class Code(Enum):
     InvalidURI                        = 400, "The specified URI couldn't be parsed."
     KeyTooLongError                   = 400, "Your key is too long."
     MalformedPOSTRequest              = 400, "The body of your POST request is not well-formed multipart/form-data."
+    MalformedPolicyDocument           = 400, "The policy document was malformed."
     MalformedTrailerError             = 400, "The request contained trailing data that was not well-formed or did not conform to our published schema."
     MalformedXML                      = 400, "The XML that you provided was not well formed or did not validate against our published schema."
     MaxPostPreDataLengthExceeded      = 400, "Your POST request fields preceding the upload file were too large."
     MetadataTooLarge                  = 400, "Your metadata headers exceed the maximum allowed metadata size."
     MethodNotAllowed                  = 405, "The specified method is not allowed against this resource."
+    MissingAction                     = 400, "The request does not contain an action."
+    MissingAuthenticationToken        = 403, "The request must contain a valid access key ID, and be signed."
     MissingContentLength              = 411, "You must provide the Content-Length HTTP header."
     MissingRequestBodyError           = 400, "You sent an empty XML document as a request."
     MissingSecurityHeader             = 400, "Your request is missing a required header."
@@ -69,6 +75,7 @@ class Code(Enum):
     ObjectLockConfigurationNotFoundError = 404, "Object Lock configuration does not exist for this bucket."
     OperationAborted                  = 409, "A conflicting conditional operation is currently in progress against this resource. Try again."
     OwnershipControlsNotFoundError    = 404, "The bucket ownership controls were not found."
+    PackedPolicyTooLarge              = 400, "The session policy is too large."
     PreconditionFailed                = 412, "At least one of the preconditions that you specified did not hold."
     ReplicationConfigurationNotFoundError = 404, "There is no replication configuration for this bucket."
     RequestHeaderSectionTooLarge      = 400, "Your request header section exceeds the maximum allowed request header section size."
@@ -81,6 +88,7 @@ class Code(Enum):
     SlowDown                          = 503, "Please reduce your request rate."
     TooManyBuckets                    = 400, "You have attempted to create more buckets than are allowed."
     UnresolvableGrantByEmailAddress   = 400, "The email address that you provided does not match any account on record."
+    ValidationError                   = 400, "The input fails to satisfy the constraints of the service."
     XAmzContentChecksumMismatch       = 400, "The provided 'x-amz-checksum' header does not match what was computed."
     XAmzContentSHA256Mismatch         = 400, "The provided 'x-amz-content-sha256' header does not match what was computed."
     # fmt: on

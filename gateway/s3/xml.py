@@ -55,8 +55,8 @@ def render_error(
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
     """
-    further = "".join(_element(name, str(value)) for name, value in (fields or {}).items())
-    return _document(
+    further = "".join(element(name, str(value)) for name, value in (fields or {}).items())
+    return document(
         f"<Error><Code>{code_name}</Code><Message>{_text(message)}</Message>{further}"
         f"<Resource>{_text(resource)}</Resource><RequestId>{_text(request_id)}</RequestId>"
         f"<HostId>{_text(host_id)}</HostId></Error>"
@@ -66,11 +66,11 @@ def render_error(
 def render_list_buckets(result: BucketList) -> bytes:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListBuckets.html"""
     buckets = "".join(
-        f"<Bucket>{_element('Name', bucket.name)}<CreationDate>{render_iso_date(bucket.created_s)}</CreationDate>"
+        f"<Bucket>{element('Name', bucket.name)}<CreationDate>{render_iso_date(bucket.created_s)}</CreationDate>"
         f"{_optional('BucketRegion', bucket.region)}</Bucket>"
         for bucket in result.buckets
     )
-    return _document(
+    return document(
         f"<ListAllMyBucketsResult {_XMLNS}>{_owner('Owner', result.owner)}<Buckets>{buckets}</Buckets>"
         f"{_optional('Prefix', result.prefix)}{_optional('ContinuationToken', result.continuation_token)}"
         "</ListAllMyBucketsResult>"
@@ -83,8 +83,8 @@ def render_location(region: str | None) -> bytes:
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html
     """
     if not region:
-        return _document(f"<LocationConstraint {_XMLNS}/>")
-    return _document(f"<LocationConstraint {_XMLNS}>{_text(region)}</LocationConstraint>")
+        return document(f"<LocationConstraint {_XMLNS}/>")
+    return document(f"<LocationConstraint {_XMLNS}>{_text(region)}</LocationConstraint>")
 
 
 def render_versioning(status: str | None = None) -> bytes:
@@ -92,12 +92,12 @@ def render_versioning(status: str | None = None) -> bytes:
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html
     """
-    return _document(f"<VersioningConfiguration {_XMLNS}>{_optional('Status', status)}</VersioningConfiguration>")
+    return document(f"<VersioningConfiguration {_XMLNS}>{_optional('Status', status)}</VersioningConfiguration>")
 
 
 def render_request_payment() -> bytes:
     """GetBucketRequestPayment: whoever owns the bucket pays."""
-    return _document(f"<RequestPaymentConfiguration {_XMLNS}><Payer>BucketOwner</Payer></RequestPaymentConfiguration>")
+    return document(f"<RequestPaymentConfiguration {_XMLNS}><Payer>BucketOwner</Payer></RequestPaymentConfiguration>")
 
 
 def render_unset(operation_name: str) -> bytes:
@@ -105,7 +105,7 @@ def render_unset(operation_name: str) -> bytes:
 
     For GetBucketLogging, GetBucketNotificationConfiguration and GetBucketAccelerateConfiguration.
     """
-    return _document(f"<{_UNSET_ROOTS[operation_name]} {_XMLNS}/>")
+    return document(f"<{_UNSET_ROOTS[operation_name]} {_XMLNS}/>")
 
 
 _UNSET_ROOTS = {
@@ -121,10 +121,10 @@ def render_acl(owner: Owner, *, public_read: bool = False) -> bytes:
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAcl.html
     """
-    grants = _grant("CanonicalUser", f"<ID>{_text(owner.id)}</ID>{_element('DisplayName', owner.name)}", "FULL_CONTROL")
+    grants = _grant("CanonicalUser", f"<ID>{_text(owner.id)}</ID>{element('DisplayName', owner.name)}", "FULL_CONTROL")
     if public_read:
         grants += _grant("Group", f"<URI>{_ALL_USERS}</URI>", "READ")
-    return _document(
+    return document(
         f"<AccessControlPolicy {_XMLNS}>{_owner('Owner', owner)}"
         f"<AccessControlList>{grants}</AccessControlList></AccessControlPolicy>"
     )
@@ -132,7 +132,7 @@ def render_acl(owner: Owner, *, public_read: bool = False) -> bytes:
 
 def render_cors(rules: Iterable[Rule]) -> bytes:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketCors.html"""
-    return _document(f"<CORSConfiguration {_XMLNS}>{''.join(map(_cors_rule, rules))}</CORSConfiguration>")
+    return document(f"<CORSConfiguration {_XMLNS}>{''.join(map(_cors_rule, rules))}</CORSConfiguration>")
 
 
 def _cors_rule(rule: Rule) -> str:
@@ -142,15 +142,15 @@ def _cors_rule(rule: Rule) -> str:
         ("AllowedHeader", rule.allowed_headers),
         ("ExposeHeader", rule.expose_headers),
     )
-    elements = "".join(_element(name, value) for name, values in lists for value in values)
-    return f"<CORSRule>{elements}{_number_element('MaxAgeSeconds', rule.max_age_s)}</CORSRule>"
+    elements = "".join(element(name, value) for name, values in lists for value in values)
+    return f"<CORSRule>{elements}{number_element('MaxAgeSeconds', rule.max_age_s)}</CORSRule>"
 
 
 def render_list_objects(result: ObjectList) -> bytes:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html"""
     name = _namer(result.encoding_type)
-    return _document(
-        f"<ListBucketResult {_XMLNS}>{_element('Name', result.bucket)}"
+    return document(
+        f"<ListBucketResult {_XMLNS}>{element('Name', result.bucket)}"
         f"<Prefix>{name(result.prefix)}</Prefix><Marker>{name(result.marker)}</Marker>"
         f"{_named('NextMarker', result.next_marker, name)}"
         f"<MaxKeys>{result.max_keys}</MaxKeys>{_named('Delimiter', result.delimiter, name)}"
@@ -162,8 +162,8 @@ def render_list_objects(result: ObjectList) -> bytes:
 def render_list_objects_v2(result: ObjectListV2) -> bytes:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html"""
     name = _namer(result.encoding_type)
-    return _document(
-        f"<ListBucketResult {_XMLNS}>{_element('Name', result.bucket)}<Prefix>{name(result.prefix)}</Prefix>"
+    return document(
+        f"<ListBucketResult {_XMLNS}>{element('Name', result.bucket)}<Prefix>{name(result.prefix)}</Prefix>"
         f"{_optional('ContinuationToken', result.continuation_token)}"
         f"{_optional('NextContinuationToken', result.next_continuation_token)}"
         f"{_named('StartAfter', result.start_after, name)}"
@@ -178,9 +178,9 @@ def render_list_versions(result: VersionList) -> bytes:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html"""
     name = _namer(result.encoding_type)
     versions = "".join(_version(version, name) for version in result.versions)
-    return _document(
-        f"<ListVersionsResult {_XMLNS}>{_element('Name', result.bucket)}<Prefix>{name(result.prefix)}</Prefix>"
-        f"<KeyMarker>{name(result.key_marker)}</KeyMarker>{_element('VersionIdMarker', result.version_id_marker)}"
+    return document(
+        f"<ListVersionsResult {_XMLNS}>{element('Name', result.bucket)}<Prefix>{name(result.prefix)}</Prefix>"
+        f"<KeyMarker>{name(result.key_marker)}</KeyMarker>{element('VersionIdMarker', result.version_id_marker)}"
         f"{_named('NextKeyMarker', result.next_key_marker, name)}"
         f"{_optional('NextVersionIdMarker', result.next_version_id_marker)}"
         f"<MaxKeys>{result.max_keys}</MaxKeys>{_named('Delimiter', result.delimiter, name)}"
@@ -195,14 +195,14 @@ def render_delete(deleted: Iterable[DeletedObject], failures: Iterable[DeleteFai
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
     """
     done = "".join(
-        f"<Deleted>{_element('Key', one.key)}{_optional('VersionId', one.version_id)}</Deleted>" for one in deleted
+        f"<Deleted>{element('Key', one.key)}{_optional('VersionId', one.version_id)}</Deleted>" for one in deleted
     )
     failed = "".join(
-        f"<Error>{_element('Key', one.key)}{_optional('VersionId', one.version_id)}"
-        f"{_element('Code', one.code)}{_element('Message', one.message)}</Error>"
+        f"<Error>{element('Key', one.key)}{_optional('VersionId', one.version_id)}"
+        f"{element('Code', one.code)}{element('Message', one.message)}</Error>"
         for one in failures
     )
-    return _document(f"<DeleteResult {_XMLNS}>{done}{failed}</DeleteResult>")
+    return document(f"<DeleteResult {_XMLNS}>{done}{failed}</DeleteResult>")
 
 
 def render_copy_object(result: CopyResult) -> bytes:
@@ -217,8 +217,8 @@ def render_copy_part(result: CopyResult) -> bytes:
 
 def render_tagging(tags: Mapping[str, str]) -> bytes:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectTagging.html"""
-    pairs = "".join(f"<Tag>{_element('Key', key)}{_element('Value', value)}</Tag>" for key, value in tags.items())
-    return _document(f"<Tagging {_XMLNS}><TagSet>{pairs}</TagSet></Tagging>")
+    pairs = "".join(f"<Tag>{element('Key', key)}{element('Value', value)}</Tag>" for key, value in tags.items())
+    return document(f"<Tagging {_XMLNS}><TagSet>{pairs}</TagSet></Tagging>")
 
 
 def render_object_attributes(result: ObjectAttributes) -> bytes:
@@ -232,7 +232,7 @@ def render_object_attributes(result: ObjectAttributes) -> bytes:
         checksum = f"<Checksum>{_checksums(result.checksums)}{type_}</Checksum>"
     size = "" if result.object_size is None else f"<ObjectSize>{result.object_size}</ObjectSize>"
     etag = None if result.etag is None else result.etag.strip('"')
-    return _document(
+    return document(
         f"<GetObjectAttributesResponse {_XMLNS}>{_optional('ETag', etag)}{checksum}"
         f"{'' if result.parts is None else _object_parts(result.parts)}"
         f"{_optional('StorageClass', result.storage_class)}{size}</GetObjectAttributesResponse>"
@@ -241,17 +241,17 @@ def render_object_attributes(result: ObjectAttributes) -> bytes:
 
 def render_initiate(bucket: str, key: str, upload_id: str) -> bytes:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html"""
-    return _document(
-        f"<InitiateMultipartUploadResult {_XMLNS}>{_element('Bucket', bucket)}{_element('Key', key)}"
-        f"{_element('UploadId', upload_id)}</InitiateMultipartUploadResult>"
+    return document(
+        f"<InitiateMultipartUploadResult {_XMLNS}>{element('Bucket', bucket)}{element('Key', key)}"
+        f"{element('UploadId', upload_id)}</InitiateMultipartUploadResult>"
     )
 
 
 def render_complete(result: CompleteResult) -> bytes:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html"""
-    return _document(
-        f"<CompleteMultipartUploadResult {_XMLNS}>{_element('Location', result.location)}"
-        f"{_element('Bucket', result.bucket)}{_element('Key', result.key)}{_element('ETag', result.etag)}"
+    return document(
+        f"<CompleteMultipartUploadResult {_XMLNS}>{element('Location', result.location)}"
+        f"{element('Bucket', result.bucket)}{element('Key', result.key)}{element('ETag', result.etag)}"
         f"{_checksums(result.checksums)}{_optional('ChecksumType', result.checksum_type)}"
         "</CompleteMultipartUploadResult>"
     )
@@ -260,12 +260,12 @@ def render_complete(result: CompleteResult) -> bytes:
 def render_list_parts(result: PartList) -> bytes:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListParts.html"""
     parts = "".join(map(_part, result.parts))
-    return _document(
-        f"<ListPartsResult {_XMLNS}>{_element('Bucket', result.bucket)}{_element('Key', result.key)}"
-        f"{_element('UploadId', result.upload_id)}{_owner('Initiator', result.initiator or result.owner)}"
-        f"{_owner('Owner', result.owner)}{_element('StorageClass', result.storage_class)}"
+    return document(
+        f"<ListPartsResult {_XMLNS}>{element('Bucket', result.bucket)}{element('Key', result.key)}"
+        f"{element('UploadId', result.upload_id)}{_owner('Initiator', result.initiator or result.owner)}"
+        f"{_owner('Owner', result.owner)}{element('StorageClass', result.storage_class)}"
         f"<PartNumberMarker>{result.part_number_marker}</PartNumberMarker>"
-        f"{_number_element('NextPartNumberMarker', result.next_part_number_marker)}"
+        f"{number_element('NextPartNumberMarker', result.next_part_number_marker)}"
         f"<MaxParts>{result.max_parts}</MaxParts><IsTruncated>{_bool(result.truncated)}</IsTruncated>"
         f"{_optional('ChecksumAlgorithm', result.checksum_algorithm)}"
         f"{_optional('ChecksumType', result.checksum_type)}{parts}</ListPartsResult>"
@@ -276,16 +276,16 @@ def render_list_uploads(result: UploadList) -> bytes:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html"""
     name = _namer(result.encoding_type)
     uploads = "".join(
-        f"<Upload><Key>{name(upload.key)}</Key>{_element('UploadId', upload.upload_id)}"
+        f"<Upload><Key>{name(upload.key)}</Key>{element('UploadId', upload.upload_id)}"
         f"{_owner('Initiator', upload.initiator or upload.owner)}{_owner('Owner', upload.owner)}"
-        f"{_element('StorageClass', upload.storage_class)}<Initiated>{render_iso_date(upload.initiated_s)}</Initiated>"
+        f"{element('StorageClass', upload.storage_class)}<Initiated>{render_iso_date(upload.initiated_s)}</Initiated>"
         f"{_optional('ChecksumAlgorithm', upload.checksum_algorithm)}"
         f"{_optional('ChecksumType', upload.checksum_type)}</Upload>"
         for upload in result.uploads
     )
-    return _document(
-        f"<ListMultipartUploadsResult {_XMLNS}>{_element('Bucket', result.bucket)}"
-        f"<KeyMarker>{name(result.key_marker)}</KeyMarker>{_element('UploadIdMarker', result.upload_id_marker)}"
+    return document(
+        f"<ListMultipartUploadsResult {_XMLNS}>{element('Bucket', result.bucket)}"
+        f"<KeyMarker>{name(result.key_marker)}</KeyMarker>{element('UploadIdMarker', result.upload_id_marker)}"
         f"{_named('NextKeyMarker', result.next_key_marker, name)}"
         f"{_optional('NextUploadIdMarker', result.next_upload_id_marker)}<Prefix>{name(result.prefix)}</Prefix>"
         f"{_named('Delimiter', result.delimiter, name)}{_optional('EncodingType', result.encoding_type)}"
@@ -299,13 +299,14 @@ def render_post_response(location: str, bucket: str, key: str, etag: str) -> byt
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html
     """
-    return _document(
-        f"<PostResponse>{_element('Location', location)}{_element('Bucket', bucket)}{_element('Key', key)}"
-        f"{_element('ETag', etag)}</PostResponse>"
+    return document(
+        f"<PostResponse>{element('Location', location)}{element('Bucket', bucket)}{element('Key', key)}"
+        f"{element('ETag', etag)}</PostResponse>"
     )
 
 
-def _document(text: str) -> bytes:
+def document(text: str) -> bytes:
+    """A whole document, from the text of its root element."""
     return f"{_DECLARATION}{text}".encode()
 
 
@@ -317,7 +318,8 @@ def _text(text: str) -> str:
     return _UNWRITABLE.sub("\ufffd", text.replace("\r", "&#13;"))
 
 
-def _element(name: str, value: str) -> str:
+def element(name: str, value: str) -> str:
+    """An element whose content is `value`, as text."""
     return f"<{name}>{_text(value)}</{name}>"
 
 
@@ -325,7 +327,8 @@ def _optional(name: str, value: str | None) -> str:
     return "" if value is None else f"<{name}>{_text(value)}</{name}>"
 
 
-def _number_element(name: str, value: int | None) -> str:
+def number_element(name: str, value: int | None) -> str:
+    """An element whose content is a number; None: no element."""
     return "" if value is None else f"<{name}>{value}</{name}>"
 
 
@@ -382,13 +385,13 @@ def _listed_owner(owner_id: str, owner_name: str) -> str:
 
 @lru_cache(maxsize=256)
 def _listed_checksum(algorithms: tuple[str, ...], checksum_type: str | None) -> str:
-    names = "".join(_element("ChecksumAlgorithm", algorithm) for algorithm in algorithms)
+    names = "".join(element("ChecksumAlgorithm", algorithm) for algorithm in algorithms)
     return names + _optional("ChecksumType", checksum_type)
 
 
 def _version(version: ListedVersion, name: _Namer) -> str:
     one = version.object
-    head = f"{_element('VersionId', version.version_id)}<IsLatest>{_bool(version.latest)}</IsLatest>"
+    head = f"{element('VersionId', version.version_id)}<IsLatest>{_bool(version.latest)}</IsLatest>"
     if not version.delete_marker:
         return f"<Version>{head}{_listed(one, name)}</Version>"
     owner = "" if one.owner_id is None else _owner("Owner", Owner(one.owner_id, one.owner_name))
@@ -403,13 +406,13 @@ def _common_prefixes(prefixes: Sequence[str], name: _Namer) -> str:
 
 
 def _checksums(checksums: Mapping[str, str]) -> str:
-    return "".join(_element(f"Checksum{algorithm}", value) for algorithm, value in checksums.items())
+    return "".join(element(f"Checksum{algorithm}", value) for algorithm, value in checksums.items())
 
 
 def _copy(root: str, result: CopyResult) -> bytes:
-    return _document(
+    return document(
         f"<{root} {_XMLNS}><LastModified>{render_iso_date(result.modified_s)}</LastModified>"
-        f"{_element('ETag', result.etag)}{_checksums(result.checksums)}"
+        f"{element('ETag', result.etag)}{_checksums(result.checksums)}"
         f"{_optional('ChecksumType', result.checksum_type)}</{root}>"
     )
 
@@ -426,7 +429,7 @@ def _object_parts(parts: ObjectParts) -> str:
     return (
         f"<ObjectParts><PartsCount>{parts.total}</PartsCount>"
         f"<PartNumberMarker>{parts.part_number_marker}</PartNumberMarker>"
-        f"{_number_element('NextPartNumberMarker', parts.next_part_number_marker)}"
+        f"{number_element('NextPartNumberMarker', parts.next_part_number_marker)}"
         f"<MaxParts>{parts.max_parts}</MaxParts><IsTruncated>{_bool(parts.truncated)}</IsTruncated>"
         f"{''.join(map(_part, parts.parts))}</ObjectParts>"
     )
