@@ -140,9 +140,9 @@ def lost_ring(path: Path, store: Path) -> str:
     return f"{path} is missing, but the store {store} was sealed with it. Restore the key ring from its backup."
 
 
-def generate_access_key() -> NewSecret:
-    """A new access key from the system's randomness; ids are AK and 18 of A-Z, 2-7."""
-    access_key_id = "AK" + "".join(secrets.choice(_ACCESS_KEY_ALPHABET) for _ in range(18))
+def generate_access_key(kind: str = "AK") -> NewSecret:
+    """A new access key from the system's randomness; ids are AK (of sessions AS) and 18 of A-Z, 2-7."""
+    access_key_id = kind + "".join(secrets.choice(_ACCESS_KEY_ALPHABET) for _ in range(18))
     return NewSecret(access_key_id, base64.b64encode(secrets.token_bytes(30)).decode("ascii"))
 
 

@@ -215,6 +215,7 @@ def test_access_keys_look_as_they_should_and_never_repeat():
     keys = [generate_access_key() for _ in range(200)]
     assert all(re.fullmatch(r"AK[A-Z2-7]{18}", key.access_key_id) for key in keys)
     assert all(re.fullmatch(r"[A-Za-z0-9+/]{40}", key.secret_access_key) for key in keys)
+    assert re.fullmatch(r"AS[A-Z2-7]{18}", generate_access_key("AS").access_key_id)
     assert len({key.access_key_id for key in keys} | {key.secret_access_key for key in keys}) == 400
 
 
