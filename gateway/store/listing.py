@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from gateway.policy.spans import after_prefix
 from gateway.store.database import Connection
 
 Row = tuple[Any, ...]
@@ -41,17 +42,6 @@ class ListQuery:
     after: str = ""
     limit: int = 1000
     past_group: bool = False
-
-
-def after_prefix(prefix: str) -> str | None:
-    """The smallest text greater than every text that starts with `prefix`; None where there is none."""
-    for end in range(len(prefix), 0, -1):
-        point = ord(prefix[end - 1]) + 1
-        if point == 0xD800:  # surrogates are no characters
-            point = 0xE000
-        if point <= 0x10FFFF:
-            return prefix[: end - 1] + chr(point)
-    return None
 
 
 def start_of(query: ListQuery) -> tuple[str, bool]:

@@ -4,11 +4,10 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.store.listing import ListQuery, Page, after_prefix, list_page, select_rows, walk_rows
+from gateway.store.listing import ListQuery, Page, list_page, select_rows, walk_rows
 
 ODD = "a/b\ud7ff\ue000\U0010ffff🎧é%_*\x01\uffff"
 texts = st.text(st.sampled_from(ODD), max_size=5)
@@ -75,25 +74,6 @@ def test_paging_to_the_end_gives_every_entry_once_and_in_order(keys, prefix, del
             after = page.next_after
     wanted = {entry_of(key, prefix, delimiter) for key in keys if key.startswith(prefix)}
     assert entries == sorted(wanted)
-
-
-@given(st.text(st.sampled_from(ODD), min_size=1, max_size=4), texts)
-def test_after_a_prefix_comes_the_first_text_that_does_not_start_with_it(prefix, rest):
-    beyond = after_prefix(prefix)
-    if beyond is None:
-        assert set(prefix) == {"\U0010ffff"}
-        return
-    assert prefix + rest < beyond
-    assert (prefix + rest).encode() < beyond.encode()
-    assert not beyond.startswith(prefix)
-
-
-@pytest.mark.parametrize(
-    ("prefix", "beyond"),
-    [("a", "b"), ("a\U0010ffff", "b"), ("\ud7ff", "\ue000"), ("\U0010ffff" * 3, None), ("/", "0"), ("", None)],
-)
-def test_after_prefix_at_the_edges(prefix, beyond):
-    assert after_prefix(prefix) == beyond
 
 
 def test_a_common_prefix_costs_one_row_however_much_is_below_it():
