@@ -4,13 +4,16 @@ SQLite compares TEXT as UTF-8 bytes, which is the order S3 lists keys in, and al
 smallest text after everything that starts with a prefix is found by raising the prefix's last code point.
 With a delimiter one recursive statement walks: from a plain key to the next key, from a key below a common prefix to
 the first one beyond it. A page of 1,000 common prefixes costs 1,000 seeks inside SQLite, whatever lies below them.
+What the caller may not see is not read and thrown away: each span of a query is a statement of its own, and one
+uploader's rows are found by an index of theirs.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
-from gateway.policy.spans import after_prefix
+from gateway.policy.spans import EVERYTHING, Span, after_prefix
 from gateway.store.database import Connection
 
 Row = tuple[Any, ...]
@@ -34,6 +37,7 @@ class ListQuery:
     """What to list: at most `limit` keys and common prefixes after `after` (exclusive; a prefix skips its keys).
 
     `past_group`: where `after` lies below a common prefix, that prefix counts as listed already (S3's markers do so).
+    `spans` hold what the caller may see, and are in order and apart, as `visible_spans` gives them.
     """
 
     bucket: str
@@ -42,6 +46,16 @@ class ListQuery:
     after: str = ""
     limit: int = 1000
     past_group: bool = False
+    spans: tuple[Span, ...] = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class _Seek:
+    """What a statement reads of one span: a condition on the uploader (or none), one on `key`, and all its values."""
+
+    whose: str
+    bounds: str
+    values: dict[str, str]
 
 
 def start_of(query: ListQuery) -> tuple[str, bool]:
@@ -89,24 +103,44 @@ def _common_prefix(key: str, query: ListQuery) -> str | None:
 
 
 def select_rows(connection: Connection, query: ListQuery, columns: str, source: str, order: str) -> Iterator[Row]:
-    """The rows of `source` (table and condition on :bucket) from the query's start on, every one of them."""
-    bounds, values = _bounds(query)
-    sql = f"SELECT {columns} FROM {source} AND key {bounds} ORDER BY {order}"
-    return connection.execute(sql, {"bucket": query.bucket, **values})
+    """The rows of `source` (table and condition on :bucket) from the query's start on, all that its spans hold.
+
+    A span's statement is run once the rows before it are used up.
+    """
+    return chain.from_iterable(
+        connection.execute(
+            f"SELECT {columns} FROM {source} {seek.whose} AND key {seek.bounds} ORDER BY {order}", seek.values
+        )
+        for seek in _seeks(query)
+    )
 
 
 def walk_rows(connection: Connection, query: ListQuery, columns: str, table: str) -> Iterator[Row]:
-    """The same for a table with one row a key, but only one row for each key or common prefix of the page."""
+    """The same for a table with one row a key, but of each span one row for each key or common prefix of the page."""
     beyond = after_prefix(query.delimiter[-1:])
     if not query.delimiter or beyond is None:
         return select_rows(connection, query, columns, f"{table} WHERE bucket = :bucket", "key")
-    bounds, values = _bounds(query)
-    until = "AND key < :end" if "end" in values else ""
-    first = f"SELECT key FROM {table} WHERE bucket = :bucket AND key"
+    size = len(query.prefix)
+    steps = {
+        "delimiter": query.delimiter,
+        "rest": size + 1,
+        "kept": size + len(query.delimiter) - 2,
+        "beyond": beyond,
+        "entries": query.limit + 1,
+    }
+    return chain.from_iterable(
+        connection.execute(_walk(columns, table, seek), {**steps, **seek.values}) for seek in _seeks(query)
+    )
+
+
+def _walk(columns: str, table: str, seek: _Seek) -> str:
+    """The statement that goes from entry to entry through one span."""
+    until = "AND key < :end" if "end" in seek.values else ""
+    first = f"SELECT key FROM {table} WHERE bucket = :bucket {seek.whose} AND key"
     below = "instr(substr(walk.entry, :rest), :delimiter)"
-    sql = f"""
+    return f"""
         WITH RECURSIVE walk (entry) AS (
-            SELECT ({first} {bounds} ORDER BY key LIMIT 1)
+            SELECT ({first} {seek.bounds} ORDER BY key LIMIT 1)
             UNION ALL
             SELECT CASE WHEN {below} = 0
                 THEN ({first} > walk.entry {until} ORDER BY key LIMIT 1)
@@ -114,27 +148,24 @@ def walk_rows(connection: Connection, query: ListQuery, columns: str, table: str
                 END
             FROM walk WHERE walk.entry IS NOT NULL LIMIT :entries
         )
-        SELECT {columns} FROM walk CROSS JOIN {table} ON bucket = :bucket AND key = walk.entry ORDER BY key"""
-    size = len(query.prefix)
-    return connection.execute(
-        sql,
-        {
-            "bucket": query.bucket,
-            "delimiter": query.delimiter,
-            "rest": size + 1,
-            "kept": size + len(query.delimiter) - 2,
-            "beyond": beyond,
-            "entries": query.limit + 1,
-            **values,
-        },
-    )
+        SELECT {columns} FROM walk CROSS JOIN {table} ON bucket = :bucket AND key = walk.entry {seek.whose} ORDER BY key
+    """
 
 
-def _bounds(query: ListQuery) -> tuple[str, dict[str, str]]:
-    """The condition on `key` that a listing starts with, and its values."""
-    start, inclusive = start_of(query)
-    end = after_prefix(query.prefix) if query.prefix else None
-    condition = ">= :start" if inclusive else "> :start"
-    if end is None:
-        return condition, {"start": start}
-    return f"{condition} AND key < :end", {"start": start, "end": end}
+def _seeks(query: ListQuery) -> Iterator[_Seek]:
+    """Of every span what the query asks of it; spans outside of the query's bounds are passed over."""
+    after, inclusive = start_of(query)
+    beyond = after_prefix(query.prefix)
+    for span in query.spans:
+        start, comparison = (span.start, ">=") if span.start > after else (after, ">=" if inclusive else ">")
+        ends = [end for end in (span.end, beyond) if end is not None]
+        if ends and min(ends) <= start:
+            continue
+        bounds, values = f"{comparison} :start", {"bucket": query.bucket, "start": start}
+        if ends:
+            bounds, values["end"] = f"{bounds} AND key < :end", min(ends)
+        whose = ""
+        if span.uploader is not None:
+            # SQLite guesses that a range of keys leaves fewer rows than an uploader does, and would read everybody's.
+            whose, values["uploader"] = "AND unlikely(uploader = :uploader)", span.uploader
+        yield _Seek(whose, bounds, values)

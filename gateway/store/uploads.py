@@ -30,6 +30,7 @@ _COLUMNS = (
 )
 _PART_COLUMNS = "part_number, size, etag, modified_s, location, checksum_algorithm, checksum_value"
 _LISTED = "key, upload_id, uploader, initiator, created_s, checksum_algorithm, checksum_type"
+_UNFINISHED = "uploads WHERE state != 'done' AND bucket = :bucket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +134,11 @@ class Uploads:
     async def list_uploads(self, query: ListQuery, after_upload_id: str) -> Page[ListedUploadRow]:
         """One page of a bucket's unfinished uploads by key, then by id; `after_upload_id` narrows `query.after`."""
 
-        after, marker = query.after, after_upload_id
-        source = "uploads WHERE state != 'done' AND bucket = :bucket"
-
         def work(connection: Connection) -> Page[ListedUploadRow]:
-            rows: Iterator[Row] = select_rows(connection, query, _LISTED, source, "key, upload_id")
-            if not marker or not after.startswith(query.prefix):
-                return list_page(query, rows, _listed)
-            same_key = connection.execute(
-                f"SELECT {_LISTED} FROM {source} AND key = :key AND upload_id > :marker ORDER BY upload_id",
-                {"bucket": query.bucket, "key": after, "marker": marker},
-            )
-            return list_page(query, chain(same_key, rows), _listed)
+            rows = select_rows(connection, query, _LISTED, _UNFINISHED, "key, upload_id")
+            if after_upload_id and query.after.startswith(query.prefix):
+                rows = chain(_more_of_key(connection, query, after_upload_id), rows)
+            return list_page(query, rows, _listed)
 
         return await self._database.read(work)
 
@@ -164,6 +158,22 @@ class Uploads:
                 "DELETE FROM uploads WHERE state = 'done' AND touched_s < ?", (touched_s,)
             )
         )
+
+
+def _more_of_key(connection: Connection, query: ListQuery, after_upload_id: str) -> Iterator[Row]:
+    """The visible uploads to the very key that the query starts after, with greater ids."""
+    for span in query.spans:
+        if span.covers(query.after):
+            yield from connection.execute(
+                f"SELECT {_LISTED} FROM {_UNFINISHED} AND key = :key AND upload_id > :after_upload_id "
+                "AND (:uploader IS NULL OR uploader = :uploader) ORDER BY upload_id",
+                {
+                    "bucket": query.bucket,
+                    "key": query.after,
+                    "after_upload_id": after_upload_id,
+                    "uploader": span.uploader,
+                },
+            )
 
 
 def _listed(row: Row) -> ListedUploadRow:

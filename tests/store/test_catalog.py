@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Code, S3Error
+from gateway.policy.spans import Span
 from gateway.s3.conditions import WriteCondition
 from gateway.store.database import Connection, Database
 from gateway.store.listing import ListQuery
@@ -99,6 +100,17 @@ async def test_a_listing_is_in_the_order_of_utf8_bytes(store):
     page = await store.catalog.list_objects(ListQuery("demo-media", delimiter="/"))
     assert page.common_prefixes == ("a/",)
     assert (await store.catalog.list_objects(ListQuery("demo-voice"))).rows == ()
+
+
+async def test_a_listing_of_own_objects_has_no_other_rows_prefixes_or_pages(store):
+    for key, uploader in (("a", "bob"), ("b/1", "bob"), ("c/1", "bob"), ("c/2", "ann"), ("d", "ann"), ("e", "bob")):
+        await stored(store, replace(record(key, location=f"at-{key}"), uploader=uploader))
+    own = ListQuery("demo-media", spans=(Span(uploader="ann"),), limit=2)
+    page = await store.catalog.list_objects(own)
+    assert [(row.key, row.uploader) for row in page.rows] == [("c/2", "ann"), ("d", "ann")]
+    assert page.next_after is None
+    page = await store.catalog.list_objects(replace(own, delimiter="/"))
+    assert ([row.key for row in page.rows], page.common_prefixes, page.next_after) == (["d"], ("c/",), None)
 
 
 async def test_tags_are_replaced_and_nothing_else(store):

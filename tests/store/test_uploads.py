@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import Code, S3Error
+from gateway.policy.spans import EVERYTHING, Span
 from gateway.store.listing import ListQuery
 from gateway.store.records import Intent, ObjectPart, ObjectRecord, UploadPart, UploadRecord
 from gateway.store.store import Store
@@ -201,6 +202,62 @@ async def test_paging_lists_every_unfinished_upload_once_by_key_and_id(store, li
             break
         marker, id_marker = page.next_after, page.rows[-1].upload_id
     assert found == wanted
+
+
+OWN = (Span(uploader="ann"),)
+SHARED = (Span("", "b/1", "ann"), Span("b/1", "b/2"), Span("c", None, "ann"))
+
+
+async def start_uploads_of_two(store: Store) -> list[tuple[str, str, str]]:
+    """Three uploads each to a few keys, ann's and bob's in turn: key, id and uploader, in the order of listings."""
+    made = [(key, f"{key}-{number}") for key in ("a", "b/1", "b/2", "é") for number in range(3)]
+    uploads = [(key, name, "ann" if turn % 2 else "bob") for turn, (key, name) in enumerate(made)]
+    for key, name, uploader in reversed(uploads):
+        await store.uploads.create(house.MEDIA, replace(upload(name, key), uploader=uploader))
+    return uploads
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+@pytest.mark.parametrize("spans", [EVERYTHING, OWN, SHARED, ()])
+async def test_paging_lists_every_visible_upload_once_and_in_full_pages(store, spans, limit):
+    visible = [
+        (key, name)
+        for key, name, uploader in await start_uploads_of_two(store)
+        if any(span.covers(key) and span.uploader in (None, uploader) for span in spans)
+    ]
+    found, marker, id_marker = [], "", ""
+    while True:
+        page = await store.uploads.list_uploads(ListQuery(MEDIA, after=marker, limit=limit, spans=spans), id_marker)
+        found += [(row.key, row.upload_id) for row in page.rows]
+        if page.next_after is None:
+            break
+        assert len(page.rows) == limit
+        assert len(found) < len(visible)
+        marker, id_marker = page.next_after, page.rows[-1].upload_id
+    assert found == visible
+
+
+@pytest.mark.parametrize(
+    ("spans", "ids"),
+    [
+        (EVERYTHING, ["b/1-1", "b/1-2", "b/2-0", "b/2-1", "b/2-2"]),
+        (OWN, ["b/1-2", "b/2-1"]),
+        (SHARED, ["b/1-1", "b/1-2"]),
+        ((Span("b/2"),), ["b/2-0", "b/2-1", "b/2-2"]),
+        ((), []),
+    ],
+)
+async def test_a_marker_shows_no_more_of_its_key_than_the_caller_may_see(store, spans, ids):
+    await start_uploads_of_two(store)
+    page = await store.uploads.list_uploads(ListQuery(MEDIA, prefix="b/", after="b/1", spans=spans), "b/1-0")
+    assert [row.upload_id for row in page.rows] == ids
+
+
+async def test_a_common_prefix_of_uploads_is_shown_for_visible_ones_only(store):
+    for key, uploader in (("b/1", "bob"), ("c/1", "bob"), ("c/2", "ann"), ("d", "bob")):
+        await store.uploads.create(house.MEDIA, replace(upload(f"id-{key}", key), uploader=uploader))
+    page = await store.uploads.list_uploads(ListQuery(MEDIA, delimiter="/", limit=1, spans=OWN), "")
+    assert (page.rows, page.common_prefixes, page.next_after) == ((), ("c/",), None)
 
 
 async def test_uploads_are_grouped_by_a_delimiter_and_narrowed_by_a_prefix(store):
