@@ -8,10 +8,11 @@ Relative paths belong to the directory of the file that names them.
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -22,9 +23,12 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from gateway.toml_lines import lines_of_keys
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -106,7 +110,8 @@ def _parse_networks(value: object) -> object:
         raise mistake(f'a proxy is an address or a network such as "10.0.0.0/8": {error}') from error
 
 
-def _from_list(value: object) -> object:
+def distinct_list(value: object) -> object:
+    """A list as a tuple, anything else as it is; raises a pydantic error where a value is listed twice."""
     if not isinstance(value, list):
         return value
     if len({repr(item) for item in value}) != len(value):
@@ -115,17 +120,24 @@ def _from_list(value: object) -> object:
 
 
 def _set_from_list(value: object) -> object:
-    items = _from_list(value)
+    items = distinct_list(value)
     return frozenset(items) if isinstance(items, tuple) and all(isinstance(item, str) for item in items) else items
 
 
-def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
+def matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
+    """Refuse, with the words `what`, a text that the whole pattern does not match."""
+
     def check(value: str) -> str:
         if not pattern.fullmatch(value):
             raise mistake(what)
         return value
 
     return AfterValidator(check)
+
+
+def pattern_schema(pattern: re.Pattern[str]) -> WithJsonSchema:
+    """What a JSON Schema says of a text that the whole pattern matches; the pattern is one that JavaScript knows."""
+    return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern.pattern})$"})
 
 
 def _only(value: object, *, accepted: object, what: str) -> object:
@@ -142,16 +154,21 @@ def _only_directory(value: object) -> object:
     return _only(value, accepted="directory", what='the only kind yet is "directory"')
 
 
+_POSITIVE_SIZE_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": f"^(?=0*[1-9]){_SIZE.pattern}$"}]}
+)
 Size = Annotated[int, BeforeValidator(parse_size)]
-PositiveSize = Annotated[int, Field(ge=1), BeforeValidator(parse_size)]
+PositiveSize = Annotated[int, Field(ge=1), BeforeValidator(parse_size), _POSITIVE_SIZE_SCHEMA]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 LongSeconds = Annotated[int, Field(ge=60, le=366 * 86400)]
 FilePath = Annotated[Path, BeforeValidator(_resolve)]
-Domain = Annotated[str, _matching(_DOMAIN, "a domain is a lower-case host name without scheme and port")]
-PublicHost = Annotated[str, _matching(_PUBLIC_HOST, 'a public host is "host" or "host:port" in lower case')]
-Region = Annotated[str, _matching(_REGION, "a region consists of letters, digits, - and _")]
+Domain = Annotated[str, matching(_DOMAIN, "a domain is a lower-case host name without scheme and port")]
+PublicHost = Annotated[str, matching(_PUBLIC_HOST, 'a public host is "host" or "host:port" in lower case')]
+Region = Annotated[str, matching(_REGION, "a region consists of letters, digits, - and _")]
 Name = Annotated[
-    str, _matching(_NAME, "a name has 1 to 63 of a-z, 0-9, - and _ and begins and ends with a letter or digit")
+    str,
+    matching(_NAME, "a name has 1 to 63 of a-z, 0-9, - and _ and begins and ends with a letter or digit"),
+    pattern_schema(_NAME),
 ]
 
 
@@ -193,12 +210,12 @@ class Server(Table):
         default=None,
         description='Serve HTTPS: `{ certificate = "cert.pem", key = "key.pem" }`. Without it, plain HTTP.',
     )
-    domains: Annotated[tuple[Domain, ...], BeforeValidator(_from_list)] = Field(
+    domains: Annotated[tuple[Domain, ...], BeforeValidator(distinct_list)] = Field(
         default=(),
         description="Host names below which a bucket is a subdomain: with `s3.example.com` the host "
         "`media.s3.example.com` addresses the bucket `media`.",
     )
-    public_hosts: Annotated[tuple[PublicHost, ...], BeforeValidator(_from_list)] = Field(
+    public_hosts: Annotated[tuple[PublicHost, ...], BeforeValidator(distinct_list)] = Field(
         default=(),
         description="Further hosts (`host` or `host:port`) that clients may have signed, for a proxy in front that "
         "rewrites the Host header.",
@@ -336,7 +353,7 @@ def parse_settings(text: str, path: Path) -> Settings:
     try:
         return Settings.model_validate(data, context=with_context)
     except ValidationError as error:
-        raise ConfigError(path, describe_mistakes(error, text)) from None
+        raise ConfigError(path, describe_mistakes(error, text, Settings)) from None
 
 
 def read_text(path: Path) -> str:
@@ -398,20 +415,41 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
         raise ConfigError(path, [str(error) or "nested too deeply"]) from None
 
 
-def describe_mistakes(error: ValidationError, text: str) -> list[str]:
-    """One line for each mistake: the line of the file (of a missing key: of its table), the key, what is wrong.
+def describe_mistakes(error: ValidationError, text: str, document: type[BaseModel]) -> list[str]:
+    """What a file's text has wrong, against the tables of `document`, as `place_mistakes` tells it.
 
     Values are not repeated: a file may have a secret where none belongs.
     """
-    lines = dict(_lines_of_keys(text))
+    found = []
+    for each in error.errors(include_url=False, include_input=False):
+        key = tuple(str(part) for part in each["loc"] if part != "[key]")
+        words = _WORDS.get(each["type"])
+        what = words.format_map(each.get("ctx", {})) if words else each["msg"]
+        if each["type"] == "extra_forbidden":
+            what += _known_key_like(key, document)
+        found.append((key, what))
+    return place_mistakes(found, text)
+
+
+def place_mistakes(mistakes: Iterable[tuple[tuple[str, ...], str]], text: str) -> list[str]:
+    """One line for each mistake, a key and what is wrong there, in the order of the file.
+
+    It begins with the line of the key; of a key that is missing, with that of its table.
+    """
+    lines = lines_of_keys(text)
     described = []
-    for found in error.errors(include_url=False, include_input=False, include_context=False):
-        key = tuple(str(part) for part in found["loc"] if part != "[key]")
+    for key, what in mistakes:
         line = next((lines[key[:size]] for size in range(len(key), 0, -1) if key[:size] in lines), 0)
         place = f"line {line}: " if line else ""
-        what = _WORDS.get(found["type"], found["msg"])
         described.append((line, f"{place}{'.'.join(key) or 'the file'}: {what}"))
     return [text for _, text in sorted(described, key=lambda each: each[0])]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean "quota"?` where a known name is close to what was written, or nothing."""
+    folded = {each.lower(): each for each in known}
+    close = get_close_matches(name.lower(), folded, 1)
+    return f'; did you mean "{folded[close[0]]}"?' if close else ""
 
 
 _WORDS: Mapping[str, str] = {
@@ -426,36 +464,25 @@ _WORDS: Mapping[str, str] = {
     "model_type": "must be a table",
     "dict_type": "must be a table",
     "too_short": "must not be empty",
+    "too_long": "at most {max_length} of these",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
 }
 
 
-def _lines_of_keys(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
-    """The line on which each table and each key begins; the last one wins, and keys inside `{ }` have none.
-
-    A help for the reader and nothing else, so lines inside a multi-line text may be taken for keys.
-    """
-    table: tuple[str, ...] = ()
-    indexes: dict[tuple[str, ...], int] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        try:
-            if line.lstrip(" \t").startswith("["):
-                table = _path_of(tomllib.loads(line), indexes)
-                yield table, number
-                if line.lstrip(" \t").startswith("[[") and table[-1] == "0":
-                    yield table[:-1], number
-            elif "=" in line:
-                yield (*table, *_path_of(tomllib.loads(line.split("=", 1)[0] + "= 0"), {})), number
-        except tomllib.TOMLDecodeError:
-            continue
+def _known_key_like(key: tuple[str, ...], document: type[BaseModel]) -> str:
+    table = _table_at(document, key[:-1])
+    return did_you_mean(key[-1], table.model_fields) if table else ""
 
 
-def _path_of(tree: Any, indexes: dict[tuple[str, ...], int]) -> tuple[str, ...]:
-    path: tuple[str, ...] = ()
-    while tree:
-        if isinstance(tree, list):
-            indexes[path] = indexes.get(path, -1) + 1
-            path, tree = (*path, str(indexes[path])), tree[0]
-        else:
-            [(name, tree)] = tree.items()
-            path = (*path, name)
-    return path
+def _table_at(annotation: Any, key: tuple[str, ...]) -> type[BaseModel] | None:
+    """The table that a key leads to, through tables, dictionaries of tables and lists of tables."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(key[0]) if key else None
+        return _table_at(field.annotation, key[1:]) if field else annotation if not key else None
+    inner = get_args(annotation)
+    if get_origin(annotation) in (dict, tuple):
+        return _table_at(inner[1 if get_origin(annotation) is dict else 0], key[1:])
+    return next(filter(None, (_table_at(each, key) for each in inner)), None)

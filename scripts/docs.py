@@ -14,7 +14,15 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gateway.config import DirectoryOriginSettings, Limits, Policies, Secrets, Server, Store
-from gateway.policy.documents import CategoryDocument, CorsDocument, PrincipalDocument, ProjectDocument
+from gateway.policy.tables import (
+    CacheDocument,
+    CategoryDocument,
+    CorsDocument,
+    PrincipalDocument,
+    ProjectDocument,
+    QuotaDocument,
+    StatementDocument,
+)
 from gateway.s3.operations import OPERATIONS, Operation, Support
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -93,6 +101,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "project": lambda: table_of(ProjectDocument),
     "category": lambda: table_of(CategoryDocument),
     "principal": lambda: table_of(PrincipalDocument),
+    "quota": lambda: table_of(QuotaDocument),
+    "cache": lambda: table_of(CacheDocument),
+    "statement": lambda: table_of(StatementDocument),
     "cors": lambda: table_of(CorsDocument),
     "operations-summary": summary,
     "operations-done": lambda: operations_table(Support.FULL),

@@ -288,3 +288,17 @@ def test_the_file_that_is_shipped_is_valid():
     settings = load_settings(ROOT / "gateway.toml")
     assert settings.server.domains == ("s3.localhost",)
     assert read_policy_files(settings.policies.path)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("[sever]", 'line 10: sever: unknown key; did you mean "server"?'),
+        ("[server]\nlisen = 'x:1'", 'line 11: server.lisen: unknown key; did you mean "listen"?'),
+        ("[server]\ntls = { certificat = 'a', key = 'b' }", 'unknown key; did you mean "certificate"?'),
+        ("[origins.server]\nkind = 'directory'\npath = 'x'\npth = 'y'", 'unknown key; did you mean "path"?'),
+        ("[origins.x]\nkind = 'directory'\npath = 'x'\nserver = 1", "line 13: origins.x.server: unknown key"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_one_it_is_like(more, expected):
+    assert any(mistake.endswith(expected) for mistake in mistakes_of(SMALLEST + more))

@@ -20,6 +20,7 @@ STEPS = (
     ("origin", "store"),
     ("s3", "sigv4", "policy"),
     ("errors", "config", "threads", "bounded"),
+    ("toml_lines",),
 )
 STEP_OF = {room: step for step, rooms in enumerate(STEPS) for room in rooms}
 

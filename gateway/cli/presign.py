@@ -18,7 +18,7 @@ from gateway.cli.installation import (
 )
 from gateway.cli.keys import require_principal
 from gateway.config import Listen
-from gateway.policy.model import Principal
+from gateway.policy.model import Principal, Project, Role
 
 METHODS = ("GET", "PUT", "HEAD", "DELETE")
 MOST_EXPIRES_S = 7 * 86400
@@ -38,7 +38,7 @@ def presign(
         str | None, typer.Option(metavar="P", help="Default: the project whose policy file names the bucket.")
     ] = None,
     principal: Annotated[
-        str | None, typer.Option(metavar="N", help="Who signs. Default: the project's only principal.")
+        str | None, typer.Option(metavar="N", help="Who signs. Default: the project's only principal or only admin.")
     ] = None,
     endpoint: Annotated[
         str | None, typer.Option(metavar="URL", help="Where clients reach the gateway. Default: [server] listen.")
@@ -115,11 +115,17 @@ def find_signer(installation: Installation, bucket: str, project: str | None, pr
             raise Refused(f'no policy file names the bucket "{bucket}"; say whose it is with --project')
         project = category.project
     found = installation.policies.project(project)
-    if principal is None and found is not None and len(found.principals) == 1:
-        principal = next(iter(found.principals))
+    if principal is None and found is not None:
+        principal = _only_signer(found)
     if principal is None and found is not None:
         raise Refused(f"say who signs with --principal, one of: {', '.join(sorted(found.principals))}")
     return require_principal(installation, project, principal or "")
+
+
+def _only_signer(project: Project) -> str | None:
+    admins = [each.name for each in project.principals.values() if each.role is Role.ADMIN]
+    candidates = admins or list(project.principals)
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def endpoint_of(installation: Installation, endpoint: str | None = None) -> str:

@@ -46,8 +46,8 @@ def test_a_key_is_printed_for_people(anbar, installation):
     ("project", "principal", "reason"),
     [
         ("nobody", "ops", 'there is no project "nobody"; there is demo'),
-        ("demo", "sara", 'project demo has no principal "sara"; it has ops'),
-        ("demo", "", 'project demo has no principal ""; it has ops'),
+        ("demo", "reza", 'project demo has no principal "reza"; it has backend, dashboard, ops, sara'),
+        ("demo", "", 'project demo has no principal ""; it has backend, dashboard, ops, sara'),
     ],
 )
 def test_a_key_of_nobody_is_refused(anbar, states, installation, project, principal, reason):

@@ -112,10 +112,10 @@ def test_missing_policies_are_told_with_the_command_that_makes_them(anbar, insta
 
 def test_a_mistake_in_a_policy_file_is_told_with_file_and_line(anbar, installation):
     policy = installation / "policies" / "demo.toml"
-    policy.write_text(policy.read_text().replace("[categories.voice]", '[categories.voice]\nread = "public"'))
+    policy.write_text(policy.read_text().replace("[categories.voice]", '[categories.voice]\nraed = "public"'))
     ended = anbar("usage")
     assert ended.code == 1
-    assert f"{policy}: line 10: categories.voice.read: unknown key" in ended.err
+    assert f'{policy}: line 13: categories.voice.raed: unknown key; did you mean "read"?' in ended.err
 
 
 def test_the_configuration_is_found_by_option_environment_and_working_directory(

@@ -117,12 +117,12 @@ def test_a_key_ring_that_does_not_open_the_key_is_told(anbar, foreign_ring):
     assert ended.err == f"anbar: the key ring has no key {own}; it has {other}\n"
 
 
-def test_with_several_principals_one_must_be_named(anbar, key, installation):
+def test_with_several_admins_one_must_be_named(anbar, key, installation):
     policy = installation / "policies/demo.toml"
     policy.write_text(policy.read_text() + BOB)
     ended = anbar("presign", "GET", "s3://demo-media/a", *ENDPOINT)
     assert ended.code == 1
-    assert "one of: bob, ops" in ended.err
+    assert "one of: backend, bob, dashboard, ops, sara" in ended.err
     assert key[0] in anbar("presign", "GET", "s3://demo-media/a", "--principal", "ops", *ENDPOINT).out
 
 
