@@ -1,8 +1,9 @@
-"""Write the generated parts of docs/ anew: python -m scripts.docs [--check].
+"""Write the generated parts of docs/ and the policy files' schema anew: python -m scripts.docs [--check].
 
 A page keeps its prose; what stands between `<!-- generated: NAME -->` and `<!-- end -->` comes from the code.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gateway.config import DirectoryOriginSettings, Limits, Policies, Secrets, Server, Store
+from gateway.policy.schema import policy_schema
 from gateway.policy.tables import (
     CacheDocument,
     CategoryDocument,
@@ -25,7 +27,9 @@ from gateway.policy.tables import (
 )
 from gateway.s3.operations import OPERATIONS, Operation, Support
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+SCHEMA = ROOT / "policies" / "policy.schema.json"
 _PART = re.compile(r"(<!-- generated: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _SIZE_UNITS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"))
 _SIZES = {"max_object_size", "small_body", "memory_budget"}
@@ -122,18 +126,21 @@ def parts_of(text: str) -> list[str]:
 
 
 def stale_pages() -> Iterator[tuple[Path, str]]:
-    """The pages whose generated parts are not what the code says, with the text they should have."""
+    """The files that are not what the code says, in their generated parts or as a whole, with what they should be."""
     for page in sorted(DOCS.glob("*.md")):
         text = page.read_text(encoding="utf-8")
         wanted = render(text)
         if wanted != text:
             yield page, wanted
+    schema = json.dumps(policy_schema(), indent=2, ensure_ascii=False) + "\n"
+    if not SCHEMA.exists() or SCHEMA.read_text(encoding="utf-8") != schema:
+        yield SCHEMA, schema
 
 
 def main(arguments: list[str]) -> int:
     stale = list(stale_pages())
     for page, wanted in stale:
-        print(f"docs/{page.name}")
+        print(page.relative_to(ROOT))
         if "--check" not in arguments:
             page.write_text(wanted, encoding="utf-8")
     return 1 if stale and "--check" in arguments else 0

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from gateway.config import ConfigError, describe_mistakes, parse_toml, place_mistakes
 from gateway.policy.mistakes import Mistake, mistakes_of, shared_places, taken_buckets
 from gateway.policy.model import Category, Effect, PolicySet, Principal, Project, Role, Statement
-from gateway.policy.tables import CategoryDocument, ProjectDocument, StatementDocument, check_bucket_name
+from gateway.policy.tables import CategoryDocument, ProjectDocument, StatementDocument
+from gateway.policy.values import check_bucket_name
 from gateway.toml_lines import lines_of_keys
 
 __all__ = ["check_bucket_name", "parse_policies", "parse_policy"]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from gateway.config import did_you_mean
 from gateway.policy.model import ANONYMOUS, EVERYBODY, Category, Project
-from gateway.policy.tables import ProjectDocument, StatementDocument, check_bucket_name
+from gateway.policy.tables import ProjectDocument, StatementDocument
+from gateway.policy.values import check_bucket_name
 
 _MAX_NAMES = 20
 

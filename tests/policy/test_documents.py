@@ -1,6 +1,5 @@
 """Policy files: what is accepted, and that no mistake is passed over."""
 
-import json
 import string
 from ipaddress import ip_network
 from pathlib import Path
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.config import ConfigError, read_policy_files
 from gateway.policy.documents import parse_policies, parse_policy
 from gateway.policy.model import Category, Conditions, CorsRule, Effect, Principal, Project, Quota, Role, Statement
-from gateway.policy.tables import CategoryDocument, ProjectDocument, StatementDocument
+from tests.support.policies import WHOLE, written_keys
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILE = Path("/etc/anbar/policies/demo.toml")
@@ -87,52 +86,6 @@ def test_an_empty_project_is_a_project():
     assert project_of('project = "demo"') == Project("demo", {}, {}, (), "local", file="demo.toml")
 
 
-WHOLE = """\
-project = "demo"
-origin = "local"
-quota = { bytes = "1TiB", objects = 1_000_000 }
-uploader_header = "X-Amz-Meta-Owner.Id"
-
-[categories.avatars]
-bucket = "demo-pictures"
-origin = "cold"
-origin_bucket = "media"
-origin_prefix = "pictures/avatars/"
-read = "public"
-content_types = ["image/jpeg", "image/*"]
-max_object_size = "5MiB"
-quota = { bytes = "20GiB" }
-quota_per_uploader = { objects = 100 }
-cache = { max_object_size = "1MiB" }
-
-[categories.voice]
-cache = true
-
-[principals]
-ops = { role = "admin" }
-backend = { role = "service" }
-sara = { role = "uploader" }
-dashboard = { role = "reader" }
-
-[[statements]]
-effect = "allow"
-principals = ["backend", "backend/*", "backend/sara:7", "*"]
-actions = ["s3:DeleteObject", "s3:Get*", "sts:AssumeRole"]
-resources = ["demo-voice/tmp/*", "arn:aws:s3:::demo-pictures", "*", "made-by-a-client/*"]
-
-[[statements]]
-name = "no writes from outside"
-effect = "deny"
-principals = ["anonymous", "*"]
-actions = ["*"]
-resources = ["*"]
-source_ip = ["10.0.0.0/8", "::1"]
-not_source_ip = ["10.0.0.1"]
-prefix = ["tmp/", "a?"]
-secure_transport = false
-"""
-
-
 def test_everything_a_file_says_is_in_the_model():
     assert project_of(WHOLE, ["local", "cold"]) == Project(
         "demo",
@@ -182,42 +135,10 @@ def test_a_file_has_2000_statements_at_most():
     assert mistakes_of(DEMO + 2001 * statement) == ["line 8: statements: at most 2000 of these"]
 
 
-VALUES = st.recursive(
-    st.one_of(
-        st.integers(),
-        st.booleans(),
-        st.sampled_from(
-            ["ops", "*", "?", "s3:*", "demo-voice/*", "a/", "allow", "public", "5MiB", "10.0.0.0/8", "a/b"]
-        ),
-    ),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(
-            st.sampled_from(["bytes", "objects", "effect", "max_object_size", "bucket", "x"]), inner, max_size=3
-        ),
-    ),
-    max_leaves=5,
-)
-KEYS = [
-    *ProjectDocument.model_fields,
-    *(f"categories.x.{name}" for name in CategoryDocument.model_fields),
-    *(f"statements.{name}" for name in StatementDocument.model_fields),
-    "principals.x",
-]
-
-
-def written(value: object) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {written(each)}" for key, each in value.items()) + "}"
-    return "[" + ", ".join(map(written, value)) + "]" if isinstance(value, list) else json.dumps(value)
-
-
-@given(st.sampled_from(KEYS), VALUES)
-def test_a_value_of_any_type_is_taken_or_refused_by_name(key, value):
-    table, _, name = key.rpartition(".")
-    header = "[[statements]]" if table == "statements" else f"[{table}]" if table else ""
+@given(written_keys())
+def test_a_value_of_any_type_is_taken_or_refused_by_name(text):
     try:
-        project_of(f"{header}\n{name} = {written(value)}\n")
+        project_of(text)
     except ConfigError as error:
         assert any(mistake.startswith(("line 1: ", "line 2: ", "project: ")) for mistake in error.mistakes)
         assert all(": " in mistake for mistake in error.mistakes)
