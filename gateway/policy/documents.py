@@ -61,6 +61,7 @@ def _describe(mistakes: Iterable[Mistake], text: str) -> list[str]:
 
 def _to_model(document: ProjectDocument, text: str, path: Path, origin: str) -> Project:
     lines = lines_of_keys(text) if document.statements else {}
+    line_of_all = lines.get(("statements",), 0)
     name = document.project
     return Project(
         name=name,
@@ -69,7 +70,7 @@ def _to_model(document: ProjectDocument, text: str, path: Path, origin: str) -> 
         cors=tuple(rule.to_model() for rule in document.cors),
         origin=origin,
         statements=tuple(
-            _statement(f"statements.{number}", table, lines.get(("statements", str(number)), 0))
+            _statement(f"statements.{number}", table, lines.get(("statements", str(number)), line_of_all))
             for number, table in enumerate(document.statements)
         ),
         quota=document.quota.to_model() if document.quota else None,

@@ -129,6 +129,12 @@ def test_a_cache_is_on_or_off(text, kept):
     assert (voice.cache, voice.cache_max_object_size) == (kept, None)
 
 
+def test_statements_written_in_one_list_stand_on_its_line():
+    statement = '{ effect = "deny", principals = ["*"], actions = ["*"], resources = ["*"] }'
+    project = project_of(f'project = "demo"\n\nstatements = [\n{statement},\n{statement},\n]')
+    assert [each.line for each in project.statements] == [3, 3]
+
+
 def test_a_file_has_2000_statements_at_most():
     statement = '[[statements]]\neffect = "deny"\nprincipals = ["*"]\nactions = ["*"]\nresources = ["*"]\n'
     assert len(project_of(DEMO + 2000 * statement).statements) == 2000
