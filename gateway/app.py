@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import uvloop
 from aiohttp import web
 
-from gateway.config import ConfigError, Settings, read_policy_files
+from gateway.config import ConfigError, Settings
 from gateway.errors import S3Error
 from gateway.objects.background import Background
 from gateway.objects.collector import Collector
@@ -22,8 +22,9 @@ from gateway.objects.rooms import MemoryBudget, Rooms
 from gateway.objects.sweeper import recover, sweep, sweep_forever
 from gateway.origin.base import Origin
 from gateway.origin.errors import OriginError
-from gateway.policy.documents import parse_policies
-from gateway.policy.model import PolicySet
+from gateway.policy.evaluate import Rules
+from gateway.policy_watch import AUTHOR, PolicyWatch
+from gateway.rulebook import Rulebook, apply_folder, read_folder
 from gateway.sigv4.signature import Verifier
 from gateway.startup import (
     StartError,
@@ -35,9 +36,10 @@ from gateway.startup import (
     open_origin,
     tls_context,
 )
-from gateway.store.buckets import Bucket
+from gateway.store.bucket_changes import PolicyRefused
 from gateway.store.database import Database, StoreError
 from gateway.store.key_ring import KeyRingError, load_key_ring
+from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
 from gateway.threads import Threads
 from gateway.web.call import Services
@@ -65,7 +67,7 @@ def serve(settings: Settings) -> None:
         raise StartError(f"[server] tls: {error}") from error
     except S3Error as error:
         raise StartError(error.message) from error
-    except (StoreError, KeyRingError, ConfigError, OriginError) as error:
+    except (StoreError, KeyRingError, ConfigError, OriginError, PolicyRefused) as error:
         raise StartError(str(error)) from error
     except OSError as error:
         raise StartError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
@@ -115,7 +117,7 @@ async def _listen_until(
 async def build_services(settings: Settings) -> AsyncIterator[Services]:
     """Open everything that requests need, recovered from whatever an earlier run left; closes it again."""
     ring = load_key_ring(settings)
-    policies = parse_policies(read_policy_files(settings.policies.path), settings.origins)
+    read_folder(settings.policies.path, settings.origins)  # before anything is touched
     database = await Database.open(settings.store.path, check=True)
     background = Background()
     origins: dict[str, Origin] = {}
@@ -128,7 +130,6 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
         await remember_origins(database, roots)
         store = Store(database, ring)
         await check_seals(store, settings.secrets.key_ring)
-        await store.buckets.apply_policy(policy_buckets(policies, _now_s()))
         rooms = Rooms(
             store=store,
             origins=origins,
@@ -139,14 +140,19 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
             now_s=_now_s,
             hashing=hashing,
         )
-        for bucket, what in left_buckets(store.buckets.all(), policies, origins):
-            _log.warning("bucket %s: %s", bucket, what)
         await recover(rooms)
-        sweeper = background.start(sweep_forever(rooms), "sweeper")
+        rulebook = await _open_rulebook(settings, store)
+        for bucket, what in left_buckets(store.buckets.all(), rulebook.rules.policies, origins):
+            _log.warning("bucket %s: %s", bucket, what)
+        keepers = [background.start(sweep_forever(rooms), "sweeper")]
+        if settings.policies.watch:
+            watch = PolicyWatch(rulebook, store.revisions, store.audit, settings.policies.path, settings.origins)
+            keepers.append(background.start(watch.run(), "policies"))
         try:
-            yield Services(settings, store, rooms, policies, _verifier(settings))
+            yield Services(settings, store, rooms, rulebook, _verifier(settings), SessionTokens(ring))
         finally:
-            sweeper.cancel()
+            for keeper in keepers:
+                keeper.cancel()
         await _sweep_once_more(rooms)
     finally:
         await background.close(settings.limits.drain_s)
@@ -163,22 +169,20 @@ async def _sweep_once_more(rooms: Rooms) -> None:
         _log.warning("the last sweep is left to the next start: %s", error)
 
 
-def policy_buckets(policies: PolicySet, now_s: int) -> list[Bucket]:
-    """The buckets that the policy files name."""
-    return [
-        Bucket(
-            category.bucket,
-            category.project,
-            category.name,
-            category.origin,
-            category.origin_bucket,
-            category.origin_prefix,
-            "policy",
-            now_s,
-        )
-        for project in policies.projects
-        for category in project.categories.values()
-    ]
+async def _open_rulebook(settings: Settings, store: Store) -> Rulebook:
+    """Apply the policy folder, and follow what other processes will apply; raises ConfigError, PolicyRefused."""
+    policies, revision = await apply_folder(
+        store.revisions,
+        settings.policies.path,
+        settings.origins,
+        author=AUTHOR,
+        comment="applied at start",
+        now_s=_now_s(),
+    )
+    await store.buckets.load()
+    rulebook = Rulebook(store.revisions, settings.origins, Rules(policies, revision))
+    store.follow(rulebook.refresh)
+    return rulebook
 
 
 def _verifier(settings: Settings) -> Verifier:

@@ -279,6 +279,10 @@ class Policies(Table):
     """The rules."""
 
     path: FilePath = Field(description="The directory of the policy files, `<project>.toml` each.")
+    watch: bool = Field(
+        default=False,
+        description="Apply the files as soon as they change. What has a mistake is logged and changes nothing.",
+    )
 
 
 class Limits(Table):

@@ -13,6 +13,7 @@ class Code(Enum):
     """An S3 error code: its name on the wire, its HTTP status, its default message."""
 
     # fmt: off
+    AccessControlListNotSupported     = 400, "The bucket does not allow ACLs"
     AccessDenied                      = 403, "Access Denied"
     AuthorizationHeaderMalformed      = 400, "The authorization header is malformed."
     AuthorizationQueryParametersError = 400, "The authorization query parameters are malformed."

@@ -71,7 +71,7 @@ def left_buckets(buckets: Iterable[Bucket], policies: PolicySet, origins: Collec
     for bucket in buckets:
         if bucket.source == "policy" and policies.bucket(bucket.bucket) is None:
             place = f"category {bucket.category} of project {bucket.project}"
-            yield bucket.bucket, f"its {place} is in no policy file any more; it keeps its objects"
+            yield bucket.bucket, f"its {place} is in no policy file; see anbar policy plan"
         if bucket.origin not in origins:
             yield bucket.bucket, f"its origin {bucket.origin} is not configured"
 

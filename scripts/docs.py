@@ -3,7 +3,6 @@
 A page keeps its prose; what stands between `<!-- generated: NAME -->` and `<!-- end -->` comes from the code.
 """
 
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gateway.config import DirectoryOriginSettings, Limits, Policies, Secrets, Server, Store
-from gateway.policy.schema import policy_schema
+from gateway.policy.schema import render_policy_schema
 from gateway.policy.tables import (
     CacheDocument,
     CategoryDocument,
@@ -132,7 +131,7 @@ def stale_pages() -> Iterator[tuple[Path, str]]:
         wanted = render(text)
         if wanted != text:
             yield page, wanted
-    schema = json.dumps(policy_schema(), indent=2, ensure_ascii=False) + "\n"
+    schema = render_policy_schema()
     if not SCHEMA.exists() or SCHEMA.read_text(encoding="utf-8") != schema:
         yield SCHEMA, schema
 

@@ -6,6 +6,7 @@ from bench.cases.head import Head
 from bench.cases.large import LargeBodies
 from bench.cases.listing import List
 from bench.cases.put import Put
+from bench.cases.rules import Evaluate, LargePolicy
 from bench.cases.verify import VerifyHeader, VerifyPresigned
 
 _ALL: tuple[Case, ...] = (
@@ -14,6 +15,8 @@ _ALL: tuple[Case, ...] = (
     Head(),
     VerifyHeader(),
     VerifyPresigned(),
+    Evaluate(),
+    LargePolicy(),
     *(List(place, delimiter) for delimiter in (False, True) for place in ("start", "middle", "end")),
     Put("put-64k", in_memory=True),
     Put("put-64k-disk", in_memory=False),

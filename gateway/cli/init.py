@@ -8,6 +8,7 @@ import typer
 
 from gateway.cli.installation import Refused
 from gateway.config import ConfigError, Settings, is_missing, load_settings, policy_files
+from gateway.policy.schema import render_policy_schema
 
 
 def init(
@@ -15,9 +16,9 @@ def init(
         Path, typer.Option("--dir", metavar="D", help="Where to make the installation.", readable=False)
     ] = Path(),
 ) -> None:
-    """Write gateway.toml, policies/demo.toml and a key ring where none is; overwrite nothing."""
+    """Write gateway.toml, policies/demo.toml with its schema, and a key ring where none is; overwrite nothing."""
     config = directory / "gateway.toml"
-    _say(config, directory, _write_template("gateway.toml", config))
+    _say(config, directory, _write_new(config, _template("gateway.toml")))
     try:
         settings = load_settings(config)
     except ConfigError as error:
@@ -35,7 +36,9 @@ def _make_policies(settings: Settings, directory: Path) -> None:
     for file in kept:
         _say(file, directory, False)
     if not kept:
-        _say(folder / "demo.toml", directory, _write_template("demo.toml", folder / "demo.toml"))
+        _say(folder / "demo.toml", directory, _write_new(folder / "demo.toml", _template("demo.toml")))
+        schema = folder / "policy.schema.json"
+        _say(schema, directory, _write_new(schema, render_policy_schema()))
 
 
 def _make_key_ring(settings: Settings, directory: Path) -> None:
@@ -59,9 +62,12 @@ def _make_key_ring(settings: Settings, directory: Path) -> None:
     _say(path, directory, made)
 
 
-def _write_template(name: str, path: Path) -> bool:
+def _template(name: str) -> str:
+    return (resources.files("gateway.cli") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _write_new(path: Path, text: str) -> bool:
     """Write a file that is not there yet; False where it is."""
-    text = (resources.files("gateway.cli") / "templates" / name).read_text(encoding="utf-8")
     _make_folder(path.parent)
     try:
         with path.open("x", encoding="utf-8") as file:

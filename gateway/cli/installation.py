@@ -19,7 +19,9 @@ from gateway.policy.model import PolicySet
 
 if TYPE_CHECKING:
     from gateway.store.access_keys import AccessKeys
+    from gateway.store.audit import Audit
     from gateway.store.database import Database
+    from gateway.store.revisions import Revisions
 
 T = TypeVar("T")
 
@@ -50,10 +52,12 @@ class Installation:
 
 @dataclass(frozen=True, slots=True)
 class OpenStore:
-    """The store and the access keys in it."""
+    """The store, and what commands ask of it."""
 
     database: "Database"
     keys: "AccessKeys"
+    revisions: "Revisions"
+    audit: "Audit"
 
 
 def load_installation(config: Path) -> Installation:
@@ -67,19 +71,32 @@ def load_installation(config: Path) -> Installation:
     return Installation(config, settings, policies)
 
 
+def read_settings(config: Path) -> Settings:
+    """The settings alone: what was applied can be looked at, and taken back, while the policy files are broken."""
+    try:
+        return load_settings(config)
+    except ConfigError as error:
+        raise Refused(str(error)) from None
+
+
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[OpenStore]:
     """Open the store and the key ring, also beside a running server; raises Refused."""
     from gateway.errors import S3Error
     from gateway.store.access_keys import AccessKeys, UnknownAccessKey
+    from gateway.store.audit import Audit
+    from gateway.store.buckets import Buckets
     from gateway.store.database import Database, StoreError
     from gateway.store.key_ring import KeyRingError, load_key_ring
+    from gateway.store.revisions import Revisions
 
     try:
         ring = load_key_ring(settings)
         database = await Database.open(settings.store.path)
         try:
-            yield OpenStore(database, AccessKeys(database, ring))
+            yield OpenStore(
+                database, AccessKeys(database, ring), Revisions(database, Buckets(database)), Audit(database)
+            )
         finally:
             await database.close()
     except (KeyRingError, StoreError) as error:

@@ -11,17 +11,19 @@ from gateway.store.records import ObjectRecord
 _log = logging.getLogger("anbar.objects")
 
 
-async def set_tags(rooms: Rooms, record: ObjectRecord, tags: Mapping[str, str]) -> None:
-    """Replace an object's tags; raises S3Error: NoSuchKey.
+async def set_tags(rooms: Rooms, record: ObjectRecord, tags: Mapping[str, str], only_of: str | None = None) -> None:
+    """Replace an object's tags; `only_of`: the uploader whose object it must be, None: anybody.
+
+    Raises S3Error: NoSuchKey, AccessDenied.
 
     The catalog decides; the origin's copy, for a lost catalog, follows as well as it can.
     """
     async with rooms.locks.hold(f"{record.bucket}/{record.key}"):  # the last commit is the last description, too
-        await _set_tags(rooms, record, tags)
+        await _set_tags(rooms, record, tags, only_of)
 
 
-async def _set_tags(rooms: Rooms, record: ObjectRecord, tags: Mapping[str, str]) -> None:
-    changed = await rooms.store.catalog.set_tags(record.bucket, record.key, tags)
+async def _set_tags(rooms: Rooms, record: ObjectRecord, tags: Mapping[str, str], only_of: str | None) -> None:
+    changed = await rooms.store.catalog.set_tags(record.bucket, record.key, tags, only_of)
     meta = BodyMeta(
         changed.bucket,
         changed.key,

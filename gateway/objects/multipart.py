@@ -44,13 +44,14 @@ _log = logging.getLogger("anbar.objects")
 
 @dataclass(frozen=True, slots=True)
 class CompleteRequest:
-    """What a Complete lists and claims."""
+    """What a Complete lists and claims; `only_of` as for a `Target`."""
 
     parts: Sequence[CompletePart]
     object_size: int | None = None
     checksum: Checksum | None = None
     checksum_type: ChecksumType | None = None
     condition: WriteCondition | None = None
+    only_of: str | None = None
 
 
 async def create_upload(
@@ -61,7 +62,7 @@ async def create_upload(
     algorithm: Algorithm | None,
     checksum_type: ChecksumType | None,
 ) -> UploadRecord:
-    """Begin a multipart upload; raises S3Error: NoSuchBucket."""
+    """Begin a multipart upload; raises S3Error: NoSuchBucket, AccessDenied (the object there is somebody else's)."""
     bucket, upload_id = target.bucket, new_upload_id(rooms)
     if algorithm is not None and checksum_type is None:
         checksum_type = default_checksum_type(algorithm)
@@ -83,7 +84,7 @@ async def create_upload(
         metadata=attributes.metadata,
         tags=attributes.tags,
     )
-    await rooms.store.uploads.create(bucket, upload)
+    await rooms.store.uploads.create(bucket, upload, target.only_of)
     return upload
 
 
@@ -154,7 +155,7 @@ async def complete_upload(rooms: Rooms, upload: UploadRecord, request: CompleteR
     """Make the listed parts the object; asking again with the same list gives the same answer.
 
     Raises S3Error: NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall, BadDigest, PreconditionFailed,
-    InvalidRequest.
+    InvalidRequest, AccessDenied (the key has become somebody else's: the upload is aborted).
     """
     return await rooms.background.finish(_complete_once(rooms, upload, request), "complete")
 
@@ -182,6 +183,8 @@ async def _complete(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
         return await _assemble(rooms, upload, request)
     except BaseException as error:
         await reopen(rooms, upload.upload_id)
+        if isinstance(error, S3Error) and error.code is Code.AccessDenied:  # the key has become somebody else's
+            await _abort(rooms, upload.upload_id, None)
         if isinstance(error, OriginError):
             raise origin_failed(error, upload.origin) from error
         raise
@@ -226,6 +229,7 @@ async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
         request.condition,
         _result(record),
         rooms.now_s(),
+        request.only_of,
     )
     rooms.collector.notice_all()
     return record

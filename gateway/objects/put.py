@@ -31,11 +31,15 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a write goes and whose the object will be."""
+    """Where a write goes and whose the object will be.
+
+    `only_of`: the uploader whose object may be replaced, and nobody else's; None: anybody's.
+    """
 
     bucket: Bucket
     key: str
     uploader: str
+    only_of: str | None = None
 
 
 async def put_object(
@@ -43,16 +47,17 @@ async def put_object(
 ) -> ObjectRecord:
     """Store an object, in place of the one that is there.
 
-    Raises S3Error: NoSuchBucket, PreconditionFailed, what the body raises, ServiceUnavailable, SlowDown.
+    Raises S3Error: NoSuchBucket, AccessDenied (the object there is somebody else's), PreconditionFailed, what the body
+    raises, ServiceUnavailable, SlowDown.
     """
     intent = new_intent(rooms, "put", target, body.size)
-    await begin(rooms, intent, condition)
+    await begin(rooms, intent, condition, target.only_of)
     try:
         digests = await take_in(
             rooms, intent.origin, intent.location, body, lambda found: body_meta(intent, attributes, found.etag)
         )
         record = _record(rooms, target, intent, attributes, digests)
-        replaced = await rooms.store.catalog.commit(target.bucket, intent, record, condition)
+        replaced = await rooms.store.catalog.commit(target.bucket, intent, record, condition, only_of=target.only_of)
     except BaseException:
         await rooms.background.finish(undo(rooms, intent), "undo")
         raise
@@ -70,10 +75,10 @@ def new_intent(rooms: Rooms, kind: str, target: Target, size: int) -> Intent:
     )
 
 
-async def begin(rooms: Rooms, intent: Intent, condition: WriteCondition | None) -> None:
+async def begin(rooms: Rooms, intent: Intent, condition: WriteCondition | None, only_of: str | None = None) -> None:
     """Record a write; where that fails nothing is recorded, and a waiter that is cancelled leaves nothing either."""
     try:
-        await rooms.store.catalog.begin(intent, condition)
+        await rooms.store.catalog.begin(intent, condition, only_of)
     except asyncio.CancelledError:
         await rooms.background.finish(undo(rooms, intent), "undo")
         raise

@@ -23,7 +23,7 @@ async def recover(rooms: Rooms) -> None:
 
 
 async def sweep(rooms: Rooms) -> None:
-    """Undo failed writes, remove left garbage, end idle uploads, forget old ones, and write when keys were used."""
+    """Undo failed writes, remove garbage, end idle uploads, forget old ones, write down uses of keys and denials."""
     now_s = rooms.now_s()
     for intent in list(rooms.unfinished.values()):
         await undo(rooms, intent)
@@ -39,6 +39,7 @@ async def sweep(rooms: Rooms) -> None:
                 raise
     await rooms.store.uploads.forget_done(now_s - _REMEMBER_DONE_S)
     await rooms.store.access_keys.write_uses()
+    await rooms.store.denials.flush()
 
 
 async def sweep_forever(rooms: Rooms) -> None:

@@ -3,6 +3,7 @@
 https://json-schema.org/draft/2020-12
 """
 
+import json
 from typing import Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -42,6 +43,11 @@ class _Written(GenerateJsonSchema):
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         return {key: value for key, value in super().model_schema(schema).items() if key != "title"}
+
+
+def render_policy_schema() -> str:
+    """The schema as it is published: in a file beside the policies, and by the command line."""
+    return json.dumps(policy_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def policy_schema() -> dict[str, Any]:

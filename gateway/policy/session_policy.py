@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 
 from gateway.policy.model import EVERYBODY, Conditions, Effect, Network, Statement
 from gateway.policy.roles import ACTIONS, LISTINGS
+from gateway.policy.wildcards import matches_wildcard
 
 _ARN: Final = "arn:aws:s3:::"
 _VERSIONS: Final = ("2012-10-17", "2008-10-17")
@@ -126,33 +127,16 @@ def _statement(value: object, place: str) -> Statement:
 
 def _actions(pattern: str) -> tuple[str, ...]:
     """The pattern, where minding case makes no difference; AWS does not mind it, so else the actions it means."""
-    meant = tuple(name for name in ACTIONS if _matches(pattern.lower(), name.lower()))
+    meant = tuple(name for name in ACTIONS if matches_wildcard(pattern.lower(), name.lower()))
     if not meant or not _ACTION.fullmatch(pattern):
         _refuse(f"{_shown(pattern)} is no action of this service")
-    return (pattern,) if meant == tuple(name for name in ACTIONS if _matches(pattern, name)) else meant
-
-
-def _matches(pattern: str, text: str) -> bool:
-    """`*` is any text. Each piece is taken where it is first found, so that many `*` cost no more than one."""
-    first, *pieces = pattern.split("*")
-    if not pieces:
-        return text == pattern
-    last = pieces.pop()
-    if not text.startswith(first) or len(text) < len(first) + len(last) or not text.endswith(last):
-        return False
-    start, end = len(first), len(text) - len(last)
-    for piece in pieces:
-        start = text.find(piece, start, end)
-        if start < 0:
-            return False
-        start += len(piece)
-    return True
+    return (pattern,) if meant == tuple(name for name in ACTIONS if matches_wildcard(pattern, name)) else meant
 
 
 def _check_listings(actions: tuple[str, ...]) -> None:
     """AWS sends s3:prefix with listings only: with other actions the statement would mean something else here."""
     for pattern in actions:
-        if not all(name in LISTINGS for name in ACTIONS if _matches(pattern, name)):
+        if not all(name in LISTINGS for name in ACTIONS if matches_wildcard(pattern, name)):
             _refuse(f"s3:prefix goes with the actions {', '.join(sorted(LISTINGS))} only, not with {_shown(pattern)}")
 
 

@@ -68,3 +68,18 @@ def after_prefix(prefix: str) -> str | None:
         if point <= 0x10FFFF:
             return prefix[: end - 1] + chr(point)
     return None
+
+
+def intersection(spans: Iterable[Span], others: Iterable[Span]) -> tuple[Span, ...]:
+    """What both show; `others` are of all uploaders. Both are in the order of keys, and so is the result."""
+    limits = tuple(others)
+    return tuple(
+        Span(max(span.start, other.start), _earlier(span.end, other.end), span.uploader)
+        for span in spans
+        for other in limits
+        if (span.end is None or other.start < span.end) and (other.end is None or span.start < other.end)
+    )
+
+
+def _earlier(end: str | None, other: str | None) -> str | None:
+    return other if end is None else end if other is None else min(end, other)

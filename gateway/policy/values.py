@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from gateway.config import did_you_mean, distinct_list, matching, mistake, pattern_schema
 from gateway.policy.model import ANONYMOUS, Network
 from gateway.policy.roles import ACTIONS
+from gateway.policy.wildcards import matches_wildcard
 
 _MAX_ORIGIN_PREFIX = 200
 
@@ -45,21 +46,7 @@ def check_bucket_name(bucket: str) -> str:
 @lru_cache(1024)
 def matching_actions(pattern: str) -> frozenset[str]:
     """The actions that a statement's pattern names."""
-    return frozenset(action for action in ACTIONS if _fits(pattern, action))
-
-
-def _fits(pattern: str, text: str) -> bool:
-    """Is the text what a pattern with `*` describes? In time that grows with their lengths only."""
-    first, *rest = pattern.split("*")
-    if not rest:
-        return first == text
-    position = len(first)
-    for piece in rest[:-1]:
-        found = text.find(piece, position)
-        if found < 0:
-            return False
-        position = found + len(piece)
-    return text.startswith(first) and text.endswith(rest[-1]) and position + len(rest[-1]) <= len(text)
+    return frozenset(action for action in ACTIONS if matches_wildcard(pattern, action))
 
 
 def _check_not_reserved(name: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from lxml import etree
 
 from gateway.errors import Code, S3Error
+from gateway.s3.acl import Grant
 from gateway.s3.address import validate_key
 from gateway.s3.checksums import parse_checksum_algorithm, parse_checksum_value
 from gateway.s3.conditions import quoted_etag
@@ -21,6 +22,8 @@ MAX_DELETE_BYTES = 8 << 20
 MAX_COMPLETE_BYTES = 8 << 20
 MAX_TAGGING_BYTES = 64 << 10
 MAX_CREATE_BUCKET_BYTES = 64 << 10
+MAX_ACL_BYTES = 64 << 10
+MAX_GRANTS = 100
 MAX_DELETE_OBJECTS = 1000
 MAX_PARTS = 10_000
 
@@ -134,6 +137,34 @@ def parse_create_bucket(body: bytes) -> str | None:
             raise S3Error(Code.MalformedXML)
         location = _leaf(element).strip(_XML_SPACE)
     return location or None
+
+
+def parse_acl(body: bytes) -> frozenset[Grant]:
+    """The grants that PutObjectAcl and PutBucketAcl list; the owner that they name again is not read.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectAcl.html
+    Raises S3Error: MalformedXML, UnresolvableGrantByEmailAddress.
+    """
+    grants: list[Grant] = []
+    for name, element in _children(_parse(body, "AccessControlPolicy", MAX_ACL_BYTES, 20 * MAX_GRANTS)):
+        if name == "AccessControlList":
+            grants += [_grant(each_name, each) for each_name, each in _children(element)]
+        elif name != "Owner":
+            raise S3Error(Code.MalformedXML)
+    return frozenset(grants)
+
+
+def _grant(name: str, element: Any) -> Grant:
+    children = dict(_children(element))
+    if name != "Grant" or children.keys() != {"Grantee", "Permission"}:
+        raise S3Error(Code.MalformedXML)
+    grantee = _leaves(children["Grantee"])
+    if "EmailAddress" in grantee:
+        raise S3Error(Code.UnresolvableGrantByEmailAddress)
+    named = grantee.get("URI") or grantee.get("ID")
+    if not named or {"URI", "ID"} <= grantee.keys():
+        raise S3Error(Code.MalformedXML)
+    return Grant(named.strip(_XML_SPACE), _leaf(children["Permission"]).strip(_XML_SPACE))
 
 
 def _parse(body: bytes, root_name: str, max_bytes: int, max_tags: int) -> Any:

@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import Final, Literal, NoReturn
 
 from gateway.errors import Code, S3Error
+from gateway.s3.acl import check_canned_acl
 from gateway.s3.address import Address
 
 Target = Literal["service", "bucket", "object"]
@@ -67,7 +68,8 @@ def _op(
 _NO: Final = Support.NO
 _FULL: Final = Support.FULL
 _OLD = "older name of the row above"
-_MAPPED = "read only: the owner has full control"
+_MAPPED = "what the policies say"
+_TRUE = "accepts what the policies say already"
 
 # fmt: off
 OPERATIONS: tuple[Operation, ...] = (
@@ -86,7 +88,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _op("HeadObject",                        "HEAD",   "object",  "",                     "s3:GetObject"),
     _op("UploadPartCopy",                    "PUT",    "object",  "partNumber&uploadId",  "s3:PutObject",                 header=COPY_SOURCE),
     _op("UploadPart",                        "PUT",    "object",  "partNumber&uploadId",  "s3:PutObject"),
-    _op("PutObjectAcl",                      "PUT",    "object",  "acl",                  "s3:PutObjectAcl",              _NO, "rights are in the policy files"),
+    _op("PutObjectAcl",                      "PUT",    "object",  "acl",                  "s3:PutObjectAcl",              _FULL, _TRUE),
     _op("PutObjectTagging",                  "PUT",    "object",  "tagging",              "s3:PutObjectTagging"),
     _op("PutObjectRetention",                "PUT",    "object",  "retention",            "s3:PutObjectRetention",        _NO),
     _op("PutObjectLegalHold",                "PUT",    "object",  "legal-hold",           "s3:PutObjectLegalHold",        _NO),
@@ -143,7 +145,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _op("HeadBucket",                        "HEAD",   "bucket",  "",                     "s3:ListBucket"),
     _op("PutBucketAbac",                     "PUT",    "bucket",  "abac",                 "s3:PutBucketAbac",             _NO),
     _op("PutBucketAccelerateConfiguration",  "PUT",    "bucket",  "accelerate",           "s3:PutAccelerateConfiguration", _NO),
-    _op("PutBucketAcl",                      "PUT",    "bucket",  "acl",                  "s3:PutBucketAcl",              _NO, "rights are in the policy files"),
+    _op("PutBucketAcl",                      "PUT",    "bucket",  "acl",                  "s3:PutBucketAcl",              _FULL, _TRUE),
     _op("PutBucketAnalyticsConfiguration",   "PUT",    "bucket",  "analytics",            "s3:PutAnalyticsConfiguration", _NO),
     _op("PutBucketCors",                     "PUT",    "bucket",  "cors",                 "s3:PutBucketCORS",             _NO, "rules are in the policy files"),
     _op("PutBucketEncryption",               "PUT",    "bucket",  "encryption",           "s3:PutEncryptionConfiguration", _NO),
@@ -199,6 +201,10 @@ OPERATIONS: tuple[Operation, ...] = (
 PREFLIGHT = Operation(
     "Preflight", "OPTIONS", "object", (), None, "", Support.FULL, None, "from the policy files' rules"
 )
+# Of STS, at the same address: a form that no operation of S3 looks like.
+ASSUME_ROLE = Operation(
+    "AssumeRole", "POST", "service", (), None, "sts:AssumeRole", Support.FULL, None, "temporary credentials"
+)
 
 # Parameters in rows that do not choose an operation by themselves; versionId and partNumber have rules of their own.
 _COMPANIONS = frozenset({"annotationName", "id", "list-type", "partNumber"})
@@ -231,18 +237,33 @@ _TAKES_VERSION = frozenset({
     "PutObjectTagging", "RestoreObject", "UpdateObjectEncryption",
 })  # fmt: skip
 
+# Naming a version of an object is a right of its own, beside the one on the object.
+_VERSION_ACTIONS: Final = {
+    "s3:DeleteObject": "s3:DeleteObjectVersion",
+    "s3:DeleteObjectTagging": "s3:DeleteObjectVersionTagging",
+    "s3:GetObject": "s3:GetObjectVersion",
+    "s3:GetObjectAcl": "s3:GetObjectVersionAcl",
+    "s3:GetObjectAttributes": "s3:GetObjectVersionAttributes",
+    "s3:GetObjectTagging": "s3:GetObjectVersionTagging",
+    "s3:PutObjectAcl": "s3:PutObjectVersionAcl",
+    "s3:PutObjectTagging": "s3:PutObjectVersionTagging",
+}
 _WITHOUT_ACLS = "BucketOwnerEnforced"
-_ACCEPTED_ACLS = frozenset({"private", "bucket-owner-full-control", "bucket-owner-read"})
-_OTHER_ACLS = frozenset(
-    {"public-read", "public-read-write", "authenticated-read", "aws-exec-read", "log-delivery-write"}
-)
+_SETS_ACL = frozenset({"PutObjectAcl", "PutBucketAcl"})
+_ACTIONS: Final = {
+    (row.name, versioned): (row.action, _VERSION_ACTIONS[row.action])
+    if versioned and row.action in _VERSION_ACTIONS
+    else (row.action,)
+    for row in (*OPERATIONS, PREFLIGHT, ASSUME_ROLE)
+    for versioned in (False, True)
+}
 # Headers that ask for protection or behaviour which we do not give: to ignore one would be a lie.
 _UNSUPPORTED_PREFIXES = (
     "x-amz-server-side-encryption",
     "x-amz-copy-source-server-side-encryption",
     "x-amz-object-lock-",
-    "x-amz-grant-",
 )
+_GRANTS = "x-amz-grant-"
 _UNSUPPORTED = frozenset({
     "x-amz-bucket-namespace", "x-amz-bucket-object-lock-enabled", "x-amz-if-match-initiated-time",
     "x-amz-if-match-last-modified-time", "x-amz-if-match-size", "x-amz-object-annotation-directive",
@@ -273,18 +294,30 @@ def find_operation(method: str, address: Address, query: Mapping[str, str], head
     return found
 
 
-def refuse_unsupported_headers(operation: Operation, headers: Mapping[str, str]) -> None:
+def actions_of(operation: Operation, *, versioned: bool) -> tuple[str, ...]:
+    """What a policy must allow of an operation, all of it; `versioned`: the request names a version.
+
+    S3 asks for the right on the version alone; asking for both means that no denial is passed by naming one.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+    """
+    return _ACTIONS[operation.name, versioned]
+
+
+def refuse_unsupported_headers(operation: Operation, headers: Mapping[str, str], *, public: bool = False) -> None:
     """Refuse headers that ask for what we do not do, instead of storing something unprotected.
 
-    Canned ACLs that leave everything with the owner are accepted, as by S3 where ACLs are disabled: Flysystem and
-    multer-s3 always send one. https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html
-    Raises S3Error: NotImplemented, InvalidStorageClass, InvalidArgument.
+    A canned ACL must change nothing; `public`: everybody may read what is stored. An operation that sets ACLs reads
+    them itself.
+    Raises S3Error: NotImplemented, InvalidStorageClass, InvalidArgument, AccessControlListNotSupported.
     """
     for name, value in headers.items():
         if not name.startswith("x-amz-") or not value:
             continue
         if name == "x-amz-acl":
-            _check_acl(value)
+            if operation.name not in _SETS_ACL:
+                check_canned_acl(value, public=public)
+        elif name.startswith(_GRANTS):
+            raise S3Error(Code.AccessControlListNotSupported)
         elif name == "x-amz-storage-class":
             if value != "STANDARD":
                 raise S3Error(Code.InvalidStorageClass, StorageClassRequested=value[:64])
@@ -336,13 +369,6 @@ def _require_form(headers: Mapping[str, str]) -> None:
         raise S3Error(
             Code.PreconditionFailed, Condition="Bucket POST must be of the enclosure-type multipart/form-data"
         )
-
-
-def _check_acl(value: str) -> None:
-    if value in _OTHER_ACLS:
-        raise _not_implemented("x-amz-acl")
-    if value not in _ACCEPTED_ACLS:
-        raise _invalid("Unknown canned ACL.", "x-amz-acl", value)
 
 
 def _method_not_allowed(method: str, resource_type: str) -> S3Error:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
+from gateway.s3.acl import ALL_USERS
 from gateway.s3.address import encode_key
 from gateway.s3.cors import Rule
 from gateway.s3.headers import render_iso_date
@@ -35,7 +36,6 @@ from gateway.s3.results import (
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
-_ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
 
 _NOT_XML = "\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff"
 _SPECIAL = re.compile(f'[&<>"\r{_NOT_XML}]')
@@ -123,7 +123,7 @@ def render_acl(owner: Owner, *, public_read: bool = False) -> bytes:
     """
     grants = _grant("CanonicalUser", f"<ID>{_text(owner.id)}</ID>{element('DisplayName', owner.name)}", "FULL_CONTROL")
     if public_read:
-        grants += _grant("Group", f"<URI>{_ALL_USERS}</URI>", "READ")
+        grants += _grant("Group", f"<URI>{ALL_USERS}</URI>", "READ")
     return document(
         f"<AccessControlPolicy {_XMLNS}>{_owner('Owner', owner)}"
         f"<AccessControlList>{grants}</AccessControlList></AccessControlPolicy>"

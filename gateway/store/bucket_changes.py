@@ -28,13 +28,18 @@ class BucketChanges:
     made: tuple[Bucket, ...]
     refusals: tuple[str, ...]
 
+    @property
+    def is_empty(self) -> bool:
+        return not (self.removed or self.changed or self.made or self.refusals)
+
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """The buckets that the policies name, by both names that a bucket has."""
+    """The buckets that the policies name, by both names that a bucket has, and by their places at an origin."""
 
     buckets: dict[str, Bucket]
     categories: dict[tuple[str, str], Bucket]
+    places: dict[tuple[str, str], Bucket]
     projects: Collection[str]
 
 
@@ -44,7 +49,10 @@ def find_changes(connection: Connection, buckets: Sequence[Bucket], projects: Co
     `buckets` are those of all categories of all `projects`. What clients made in these projects stays.
     """
     wanted = _Wanted(
-        {each.bucket: each for each in buckets}, {(each.project, each.category): each for each in buckets}, projects
+        {each.bucket: each for each in buckets},
+        {(each.project, each.category): each for each in buckets},
+        {(each.origin, each.origin_bucket): each for each in buckets},
+        projects,
     )
     removed, changed, refusals = [], [], []
     kept = set()
@@ -127,5 +135,12 @@ def _claims_on(old: Bucket, wanted: _Wanted) -> list[str]:
         lines.append(
             f'project {claim.project}, category {claim.category}: it cannot have the bucket "{name}", '
             f"which a client of project {old.project} made; take another name, or delete that bucket first"
+        )
+    place = wanted.places.get((old.origin, old.origin_bucket))
+    if place is not None and place not in (own, claim):
+        lines.append(
+            f"project {place.project}, category {place.category}: its objects cannot lie in {old.origin_bucket} at "
+            f'origin {old.origin}, where those of the bucket "{name}" lie, which a client made; '
+            f"take another origin_bucket, or delete that bucket first"
         )
     return lines

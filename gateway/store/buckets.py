@@ -69,16 +69,6 @@ class Buckets:
             lambda connection: delete_bucket(connection, bucket), lambda _: self._set(bucket, None)
         )
 
-    async def apply_policy(self, wanted: Iterable[Bucket]) -> None:
-        """Make the buckets that policy files name; those that are there keep their objects and their day of birth.
-
-        Raises S3Error: BucketAlreadyExists where a name belongs to another project or category, or a category has
-        another bucket.
-        """
-        buckets = list(wanted)
-        await self._database.write(lambda connection: _apply_policy(connection, buckets))
-        await self.load()
-
     def follow(self, removed: Iterable[Bucket], written: Iterable[Bucket]) -> None:
         """What a commit has done to buckets is done in memory too."""
         for bucket in removed:
@@ -144,6 +134,11 @@ def _create(connection: Connection, bucket: Bucket) -> None:
     if owner is not None:
         owned = owner[0] == bucket.project
         raise S3Error(Code.BucketAlreadyOwnedByYou if owned else Code.BucketAlreadyExists, BucketName=bucket.bucket)
+    shared = connection.execute(
+        "SELECT 1 FROM buckets WHERE origin = ? AND origin_bucket = ?", (bucket.origin, bucket.origin_bucket)
+    ).fetchone()
+    if shared is not None:  # what lies at the origin must tell whose it is
+        raise S3Error(Code.BucketAlreadyExists, BucketName=bucket.bucket)
     insert_bucket(connection, bucket)
 
 
@@ -163,22 +158,3 @@ def delete_bucket(connection: Connection, name: str) -> None:
     )
     connection.execute("DELETE FROM uploads WHERE bucket = ?", (name,))
     connection.execute("DELETE FROM buckets WHERE bucket = ?", (name,))
-
-
-def _apply_policy(connection: Connection, wanted: list[Bucket]) -> None:
-    for bucket in wanted:
-        row = connection.execute("SELECT project, category FROM buckets WHERE bucket = ?", (bucket.bucket,)).fetchone()
-        if row is None:
-            insert_bucket(connection, bucket)
-        elif (row[0], row[1]) != (bucket.project, bucket.category):
-            raise S3Error(
-                Code.BucketAlreadyExists,
-                f"The bucket {bucket.bucket} is that of category {row[1]} in project {row[0]}, "
-                f"it cannot be that of {bucket.category} in {bucket.project}.",
-            )
-        else:
-            connection.execute(
-                "UPDATE buckets SET origin = ?, origin_bucket = ?, origin_prefix = ?, source = 'policy' "
-                "WHERE bucket = ?",
-                (bucket.origin, bucket.origin_bucket, bucket.origin_prefix, bucket.bucket),
-            )

@@ -91,9 +91,9 @@ class Catalog:
         )
         return [ObjectPart(*row) for row in rows] or None
 
-    async def begin(self, intent: Intent, condition: WriteCondition | None) -> None:
-        """Record a write; raises S3Error: NoSuchUpload, PreconditionFailed, NoSuchKey."""
-        await self._database.write(lambda connection: writes.begin(connection, intent, condition))
+    async def begin(self, intent: Intent, condition: WriteCondition | None, only_of: str | None = None) -> None:
+        """Record a write; raises S3Error: NoSuchUpload, AccessDenied, PreconditionFailed, NoSuchKey."""
+        await self._database.write(lambda connection: writes.begin(connection, intent, condition, only_of))
 
     async def commit(
         self,
@@ -102,10 +102,12 @@ class Catalog:
         record: ObjectRecord,
         condition: WriteCondition | None,
         parts: Sequence[ObjectPart] = (),
+        *,
+        only_of: str | None = None,
     ) -> Garbage | None:
         """Make the written body the object; gives the body it replaced."""
         return await self._database.write(
-            lambda connection: writes.commit(connection, bucket, intent, record, parts, condition),
+            lambda connection: writes.commit(connection, bucket, intent, record, parts, condition, only_of),
             self.replaces(record.bucket, record.key, record),
         )
 
@@ -113,14 +115,19 @@ class Catalog:
         """End a write that failed; gives what it may have left at the origin."""
         return await self._database.write(lambda connection: writes.release(connection, intent))
 
-    async def delete(self, bucket: str, key: str, condition: WriteCondition | None) -> Garbage | None:
+    async def delete(
+        self, bucket: str, key: str, condition: WriteCondition | None, only_of: str | None = None
+    ) -> Garbage | None:
         """Take an object out; gives its body, or None where there was no such object."""
         return await self._database.write(
-            lambda connection: writes.delete(connection, bucket, key, condition), self.replaces(bucket, key, None)
+            lambda connection: writes.delete(connection, bucket, key, condition, only_of),
+            self.replaces(bucket, key, None),
         )
 
-    async def set_tags(self, bucket: str, key: str, tags: Mapping[str, str]) -> ObjectRecord:
-        """Replace an object's tags; raises S3Error: NoSuchKey."""
+    async def set_tags(
+        self, bucket: str, key: str, tags: Mapping[str, str], only_of: str | None = None
+    ) -> ObjectRecord:
+        """Replace an object's tags; raises S3Error: NoSuchKey, AccessDenied."""
 
         def work(connection: Connection) -> ObjectRecord:
             connection.execute(
@@ -129,6 +136,7 @@ class Catalog:
             record = writes.find_object(connection, bucket, key)
             if record is None:
                 raise S3Error(Code.NoSuchKey, Key=key)
+            writes.require_owner(record, only_of)
             return record
 
         return await self._database.write(work, lambda record: self._remember((bucket, key), record))

@@ -73,6 +73,10 @@ class Revisions:
         found = await self.list(1)
         return found[0] if found else None
 
+    async def latest_number(self) -> int | None:
+        """The number of the one in effect, for whoever needs no more."""
+        return await self._database.read(_latest_number)
+
     async def find(self, number: int) -> Revision | None:
         row = await self._database.read(
             lambda connection: connection.execute(
@@ -141,8 +145,13 @@ def digest_of(texts: PolicyTexts) -> str:
     return digest.hexdigest()
 
 
+def _latest_number(connection: Connection) -> int | None:
+    number: int | None = connection.execute("SELECT max(revision) FROM revisions").fetchone()[0]
+    return number
+
+
 def _insert(connection: Connection, new: NewRevision, base: int | None) -> Revision:
-    latest: int | None = connection.execute("SELECT max(revision) FROM revisions").fetchone()[0]
+    latest = _latest_number(connection)
     if latest != base:
         raise RevisionConflict(base, latest)
     number = (latest or 0) + 1

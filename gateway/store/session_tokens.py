@@ -29,6 +29,9 @@ from gateway.store.access_keys import OpenedKey
 from gateway.store.key_ring import NONCE_BYTES, KeyRing, KeyRingError, Sealed, generate_access_key
 
 MAX_TOKEN_CHARACTERS: Final = 6000
+KEY_PREFIX = "AS"
+"""What the access key ids of sessions begin with."""
+
 _VERSION: Final = 1
 
 
@@ -68,7 +71,7 @@ class SessionTokens:
         Raises S3Error: MalformedPolicyDocument, PackedPolicyTooLarge (the token would be too long for a header).
         """
         _check_policy(policy)
-        new = generate_access_key("AS")
+        new = generate_access_key(KEY_PREFIX)
         payload = {
             "secret": new.secret_access_key,
             "parent": parent.access_key_id,

@@ -1,6 +1,7 @@
 """The store's parts in one place, and what keeps them in step with other processes."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from gateway.store.access_keys import AccessKeys
 from gateway.store.audit import Audit, Denials
@@ -24,9 +25,14 @@ class Store:
         self.revisions = Revisions(database, self.buckets)
         self.audit = Audit(database)
         self.denials = Denials(database)
+        self._followers: list[Callable[[], Awaitable[None]]] = []
         self._asked = 0
         self._read = 0
         self._reading = asyncio.Lock()
+
+    def follow(self, catch_up: Callable[[], Awaitable[None]]) -> None:
+        """Have something else read anew as well when another process has written; it may raise S3Error: SlowDown."""
+        self._followers.append(catch_up)
 
     def is_fresh(self) -> bool:
         """Is what is kept in memory what the store says? If not, `refresh` must be awaited first."""
@@ -45,4 +51,6 @@ class Store:
             if self._read < mine:
                 covers = self._asked
                 await self.buckets.load()
+                for catch_up in self._followers:
+                    await catch_up()
                 self._read = covers

@@ -53,9 +53,9 @@ class Uploads:
         self._database = database
         self._catalog = catalog
 
-    async def create(self, bucket: Bucket, upload: UploadRecord) -> None:
-        """Raises S3Error: NoSuchBucket."""
-        await self._database.write(lambda connection: _create(connection, bucket, upload))
+    async def create(self, bucket: Bucket, upload: UploadRecord, only_of: str | None = None) -> None:
+        """Raises S3Error: NoSuchBucket, AccessDenied (the object there is not `only_of`'s)."""
+        await self._database.write(lambda connection: _create(connection, bucket, upload, only_of))
 
     async def find(self, upload_id: str, bucket: str, key: str) -> UploadRecord:
         """Raises S3Error: NoSuchUpload, also where the id belongs to another bucket or key."""
@@ -106,6 +106,7 @@ class Uploads:
         condition: WriteCondition | None,
         result: Mapping[str, Any],
         now_s: int,
+        only_of: str | None = None,
     ) -> None:
         """Make the assembled body the object and the upload done, in one."""
 
@@ -117,7 +118,7 @@ class Uploads:
             )
             if done.rowcount != 1:
                 raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
-            writes.store_object(connection, bucket, record, parts, condition)
+            writes.store_object(connection, bucket, record, parts, condition, only_of)
             for part in unused:
                 writes.add_garbage(connection, Garbage(part.location, record.origin, "", "", record.uploader))
             connection.execute("DELETE FROM upload_parts WHERE upload_id = ?", (upload_id,))
@@ -202,8 +203,10 @@ def _upload(row: Row) -> UploadRecord:
     )
 
 
-def _create(connection: Connection, bucket: Bucket, upload: UploadRecord) -> None:
+def _create(connection: Connection, bucket: Bucket, upload: UploadRecord, only_of: str | None) -> None:
     writes.require_same_bucket(connection, bucket)
+    if only_of is not None:
+        writes.require_owner(writes.find_object(connection, upload.bucket, upload.key), only_of)
     connection.execute(
         f"INSERT INTO uploads ({_COLUMNS}, touched_s) VALUES ({', '.join('?' * 16)})",
         (

@@ -36,16 +36,28 @@ def find_object(connection: Connection, bucket: str, key: str) -> ObjectRecord |
     return None if row is None else object_from_row(row)
 
 
-def begin(connection: Connection, intent: Intent, condition: WriteCondition | None) -> None:
+def require_owner(current: ObjectRecord | None, only_of: str | None) -> None:
+    """Refuse to touch what somebody else has stored; asked inside the transaction, since keys change hands.
+
+    `only_of`: the uploader whose object may be touched; None: anybody's. Raises S3Error: AccessDenied.
+    """
+    if only_of is not None and current is not None and current.uploader != only_of:
+        raise S3Error(Code.AccessDenied)
+
+
+def begin(connection: Connection, intent: Intent, condition: WriteCondition | None, only_of: str | None = None) -> None:
     """Record a write before its first byte.
 
-    Raises S3Error: NoSuchUpload, and what an unmet condition raises: early, to spare the client the body.
+    Raises S3Error: NoSuchUpload, AccessDenied (the object there is not `only_of`'s), and what an unmet condition
+    raises: early, to spare the client the body.
     """
     if intent.upload_id is not None:
         require_open_upload(connection, intent.upload_id)
-    if condition is not None:
+    if condition is not None or only_of is not None:
         current = find_object(connection, intent.bucket, intent.key)
-        check_write(condition, current.etag if current else None)
+        require_owner(current, only_of)
+        if condition is not None:
+            check_write(condition, current.etag if current else None)
     connection.execute(
         _BEGIN,
         (
@@ -85,13 +97,14 @@ def commit(
     record: ObjectRecord,
     parts: Sequence[ObjectPart],
     condition: WriteCondition | None,
+    only_of: str | None = None,
 ) -> Garbage | None:
     """Make the written body the object: row, usage and intent in one. Gives the body it replaced, if any.
 
-    Raises S3Error: NoSuchBucket, PreconditionFailed, OperationAborted.
+    Raises S3Error: NoSuchBucket, AccessDenied, PreconditionFailed, OperationAborted.
     """
     end_intent(connection, intent.intent_id)
-    return store_object(connection, bucket, record, parts, condition)
+    return store_object(connection, bucket, record, parts, condition, only_of)
 
 
 def store_object(
@@ -100,10 +113,12 @@ def store_object(
     record: ObjectRecord,
     parts: Sequence[ObjectPart],
     condition: WriteCondition | None,
+    only_of: str | None = None,
 ) -> Garbage | None:
     """Put a row in place of the one that is there, with its usage; gives the replaced body as garbage."""
     require_same_bucket(connection, bucket)
     current = find_object(connection, record.bucket, record.key)
+    require_owner(current, only_of)
     if condition is not None:
         check_write(condition, current.etag if current else None)
     replaced = None if current is None else _replace(connection, bucket, current)
@@ -133,13 +148,16 @@ def _replace(connection: Connection, bucket: Bucket, current: ObjectRecord) -> G
     return garbage
 
 
-def delete(connection: Connection, bucket: str, key: str, condition: WriteCondition | None) -> Garbage | None:
+def delete(
+    connection: Connection, bucket: str, key: str, condition: WriteCondition | None, only_of: str | None = None
+) -> Garbage | None:
     """Take an object out of the catalog; its body stays charged as garbage until it is gone. None: no such object.
 
-    Raises S3Error: NoSuchBucket, PreconditionFailed.
+    Raises S3Error: NoSuchBucket, AccessDenied, PreconditionFailed.
     """
     owner = find_bucket(connection, bucket)
     current = find_object(connection, bucket, key)
+    require_owner(current, only_of)
     if condition is not None:
         check_write(condition, current.etag if current else None)
     if current is None:

@@ -4,6 +4,7 @@ from asyncio import Transport
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Final
 
 from aiohttp.web import BaseRequest
 
@@ -11,15 +12,24 @@ from gateway.config import Settings
 from gateway.errors import Code, S3Error
 from gateway.objects.put import Target
 from gateway.objects.rooms import Rooms
-from gateway.policy.evaluate import Resource, evaluate
-from gateway.policy.model import PolicySet, Principal
+from gateway.policy.evaluate import NO_CONTEXT, Context, Decision, Resource, Rules
+from gateway.policy.model import Identity
+from gateway.policy.spans import Span
+from gateway.rulebook import Rulebook
 from gateway.s3.address import Address, encode_key
-from gateway.s3.operations import Operation
+from gateway.s3.operations import Operation, actions_of
 from gateway.sigv4.model import WireRequest
 from gateway.sigv4.signature import Verified, Verifier
+from gateway.store.access_keys import OpenedKey
 from gateway.store.buckets import Bucket
-from gateway.store.records import ObjectRecord
+from gateway.store.records import NULL_VERSION, ObjectRecord
+from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
+from gateway.web.client_address import client_address
+
+_SOMEBODY: Final = "\0"  # the name of no uploader
+_LIST: Final = "s3:ListBucket"
+_EXTRAS: Final = (("x-amz-tagging", "s3:PutObjectTagging"), ("x-amz-acl", "s3:PutObjectAcl"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +39,26 @@ class Services:
     settings: Settings
     store: Store
     rooms: Rooms
-    policies: PolicySet
+    rulebook: Rulebook
     verifier: Verifier
+    sessions: SessionTokens
+
+
+@dataclass(frozen=True, slots=True)
+class StsRequest:
+    """A request to STS: its form, which was read before the signature, and the key that has signed it."""
+
+    form: bytes
+    key: OpenedKey
 
 
 @dataclass(slots=True)
 class Call:
-    """A request that is authenticated and allowed. `headers` has lower-case names, and what a signed query hoisted."""
+    """A request that is authenticated and allowed. `headers` has lower-case names, and what a signed query hoisted.
+
+    `rules` are those in force when the request came in; it sees no others, however long it takes. `identity` is None
+    for anonymous requests.
+    """
 
     services: Services
     request: BaseRequest
@@ -47,10 +70,12 @@ class Call:
     headers: Mapping[str, str]
     host: str
     now_s: int
-    principal: Principal | None = None
+    rules: Rules
+    identity: Identity | None = None
     verified: Verified | None = None
     found_bucket: Bucket | None = None
     found_object: ObjectRecord | None = None
+    sts: StsRequest | None = None
 
     @property
     def rooms(self) -> Rooms:
@@ -81,16 +106,17 @@ class Call:
         return self.found_object
 
     @property
-    def caller(self) -> Principal:
-        """Who signed; only anonymous requests have nobody, and those were refused."""
-        if self.principal is None:
+    def caller(self) -> Identity:
+        """Who signed; only reads of public objects have nobody."""
+        if self.identity is None:
             raise S3Error(Code.AccessDenied)
-        return self.principal
+        return self.identity
 
     @property
     def target(self) -> Target:
-        """Where a write of this call goes: its bucket and key, owned by the caller."""
-        return Target(self.bucket, self.key, self.caller.name)
+        """Where a write of this call goes: its bucket and key, owned by the caller or whom it stores for."""
+        bucket, key = self.bucket, self.key
+        return Target(bucket, key, self.caller.uploader, self.only_of(bucket, key, self.operation.action))
 
     @property
     def location(self) -> str:
@@ -119,29 +145,89 @@ class Call:
         address = ip_address(peer[0])
         return any(address in network for network in proxies)
 
+    @property
+    def is_public(self) -> bool:
+        """May everybody read the objects of this call's bucket?"""
+        category = self.rules.policies.bucket(self.found_bucket.bucket) if self.found_bucket else None
+        return category is not None and category.public
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """What a policy must allow of this operation, all of it: naming a version is a right of its own."""
+        return actions_of(self.operation, versioned="versionId" in self.query)
+
+    @property
+    def context(self) -> Context:
+        """Where the request comes from; read only where a rule asks for it."""
+        peer = self.request.transport.get_extra_info("peername") if self.request.transport is not None else None
+        proxies = self.services.settings.server.trusted_proxies
+        address = client_address(peer[0] if peer else "", self.headers.get("x-forwarded-for", ""), proxies)
+        return Context(address, self.scheme == "https")
+
+    def decide(
+        self, action: str, bucket: Bucket | None, key: str | None = None, owner: str | None = None, **more: str
+    ) -> Decision:
+        """Ask the rules about one resource; without a bucket it is the caller's own project."""
+        identity = self.identity
+        if bucket is None:
+            resource = Resource(identity.project if identity else None)
+        else:
+            resource = Resource(bucket.project, bucket.bucket, key, owner, **more)
+        asked = resource.project is not None and self.rules.asks_context(identity, resource.project)
+        return self.rules.decide(identity, action, resource, self.context if asked else NO_CONTEXT)
+
+    def require(self, action: str, bucket: Bucket | None, key: str | None = None, owner: str | None = None) -> None:
+        """Ask the rules; raises S3Error: AccessDenied."""
+        if not self.decide(action, bucket, key, owner).allowed:
+            raise S3Error(Code.AccessDenied)
+
+    def require_object(self, bucket: Bucket, key: str, record: ObjectRecord | None, *actions: str) -> None:
+        """Ask about an object that a request names; it may not be there.
+
+        To who may not list it, a missing object looks like a forbidden one: everything that could be allowed about an
+        own object is asked first, then whether the caller may know what is there.
+        Raises S3Error: AccessDenied.
+        """
+        if record is not None:
+            for action in actions:
+                self.require(action, bucket, key, record.uploader)
+            return
+        for action in actions:
+            self.require(action, bucket, key, self.identity.uploader if self.identity else None)
+        self.require(_LIST, bucket, key)
+
+    def require_extras(self, bucket: Bucket, key: str, headers: Mapping[str, str]) -> None:
+        """Tags and ACLs that come with an upload are rights of their own; raises S3Error: AccessDenied."""
+        for name, action in _EXTRAS:
+            if headers.get(name):
+                self.require(action, bucket, key, self.caller.uploader)
+
+    def may_any(self, action: str, bucket: Bucket) -> bool:
+        """Could the action be allowed on some object of the bucket?"""
+        return self.rules.may_any(self.identity, action, Resource(bucket.project, bucket.bucket))
+
+    def only_of(self, bucket: Bucket, key: str, *actions: str) -> str | None:
+        """The uploader whose objects the caller may touch so, and nobody else's; None: anybody's.
+
+        For a write that is already allowed, and whose object may have changed hands when it is done.
+        """
+        anybody = all(self.decide(action, bucket, key, _SOMEBODY).allowed for action in actions)
+        return None if anybody else self.caller.uploader
+
     def may_read(self, record: ObjectRecord) -> None:
         """Ask about a row that replaced the one this call was let in for; raises S3Error: AccessDenied."""
-        self.require(self.operation.action, self.bucket, record.key, record.uploader)
+        self.require_object(self.bucket, record.key, record, *self.actions)
 
     def may_copy(self, record: ObjectRecord) -> None:
         """The same about the source of a copy."""
         self.require("s3:GetObject", self.store.buckets.get(record.bucket), record.key, record.uploader)
 
-    def require(self, action: str, bucket: Bucket | None, key: str | None = None, owner: str | None = None) -> None:
-        """Check a further resource that the request names; raises S3Error: AccessDenied."""
-        require(self.principal, action, bucket, key, owner)
-
-
-def require(
-    principal: Principal | None, action: str, bucket: Bucket | None, key: str | None = None, owner: str | None = None
-) -> None:
-    """Ask the policy; raises S3Error: AccessDenied."""
-    if bucket is None:
-        resource = Resource(principal.project if principal else None)
-    else:
-        resource = Resource(bucket.project, bucket.bucket, key, owner)
-    if not evaluate(principal, action, resource).allowed:
-        raise S3Error(Code.AccessDenied)
+    def visible(self) -> tuple[Span, ...]:
+        """The entries that this call's listing may show."""
+        bucket = self.bucket
+        resource = Resource(bucket.project, bucket.bucket)
+        asked = self.rules.asks_context(self.identity, bucket.project)
+        return self.rules.visible(self.caller, self.operation.action, resource, self.context if asked else NO_CONTEXT)
 
 
 def check_expected_owner(call: Call, bucket: Bucket | None) -> None:
@@ -149,3 +235,15 @@ def check_expected_owner(call: Call, bucket: Bucket | None) -> None:
     expected = call.headers.get("x-amz-expected-bucket-owner")
     if expected is not None and bucket is not None and expected != bucket.project:
         raise S3Error(Code.AccessDenied)
+
+
+def check_version(call: Call) -> None:
+    """Without versioning an object has one version, `null`; raises S3Error: InvalidArgument for any other."""
+    version_id = call.query.get("versionId")
+    if version_id is not None and version_id != NULL_VERSION and call.operation.on == "object":
+        raise S3Error(
+            Code.InvalidArgument,
+            "Invalid version id specified",
+            ArgumentName="versionId",
+            ArgumentValue=version_id[:256],
+        )

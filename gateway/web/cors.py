@@ -16,11 +16,12 @@ def rules_of(services: Services, bucket: str | None) -> Sequence[Rule]:
     """The rules of a bucket: its category's, or its project's; none for a bucket that does not exist."""
     if bucket is None:
         return ()
-    category = services.policies.bucket(bucket)
+    policies = services.rulebook.rules.policies
+    category = policies.bucket(bucket)
     if category is not None:
         return category.cors
     found = services.store.buckets.find(bucket)
-    project = services.policies.project(found.project) if found else None
+    project = policies.project(found.project) if found else None
     return project.cors if project else ()
 
 

@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from gateway.web.answers import Answer
 from gateway.web.call import Call
 from gateway.web.cors import get_bucket_cors, preflight
-from gateway.web.handlers import buckets, deletes, listing, multipart, objects, post, tagging
+from gateway.web.handlers import acls, assume_role, buckets, deletes, listing, multipart, objects, post, tagging
 
 Handler = Callable[[Call], Awaitable[Answer]]
 
 HANDLERS: Mapping[str, Handler] = {
     "AbortMultipartUpload": multipart.abort_multipart_upload,
+    "AssumeRole": assume_role.assume_role,
     "CompleteMultipartUpload": multipart.complete_multipart_upload,
     "CopyObject": objects.copy_object,
     "CreateBucket": buckets.create_bucket,
@@ -20,7 +21,7 @@ HANDLERS: Mapping[str, Handler] = {
     "DeleteObjects": deletes.delete_objects,
     "DeleteObjectTagging": tagging.delete_object_tagging,
     "GetBucketAccelerateConfiguration": buckets.get_unset,
-    "GetBucketAcl": buckets.get_bucket_acl,
+    "GetBucketAcl": acls.get_bucket_acl,
     "GetBucketCors": get_bucket_cors,
     "GetBucketLocation": buckets.get_bucket_location,
     "GetBucketLogging": buckets.get_unset,
@@ -29,7 +30,7 @@ HANDLERS: Mapping[str, Handler] = {
     "GetBucketRequestPayment": buckets.get_request_payment,
     "GetBucketVersioning": buckets.get_bucket_versioning,
     "GetObject": objects.get_object,
-    "GetObjectAcl": objects.get_object_acl,
+    "GetObjectAcl": acls.get_object_acl,
     "GetObjectAttributes": objects.get_object_attributes,
     "GetObjectTagging": tagging.get_object_tagging,
     "HeadBucket": buckets.head_bucket,
@@ -42,7 +43,9 @@ HANDLERS: Mapping[str, Handler] = {
     "ListParts": multipart.list_parts,
     "PostObject": post.post_object,
     "Preflight": preflight,
+    "PutBucketAcl": acls.put_bucket_acl,
     "PutObject": objects.put_object,
+    "PutObjectAcl": acls.put_object_acl,
     "PutObjectTagging": tagging.put_object_tagging,
     "UploadPart": multipart.upload_part,
     "UploadPartCopy": multipart.upload_part_copy,

@@ -16,28 +16,32 @@ from aiohttp.web import BaseRequest
 from gateway.errors import Code, S3Error
 from gateway.s3.address import parse_address, parse_query
 from gateway.s3.operations import PREFLIGHT, Support, find_operation, refuse_unsupported_headers
-from gateway.sigv4.credentials import parse_credentials
-from gateway.sigv4.hoisted import hoisted_headers
 from gateway.sigv4.model import WireRequest
-from gateway.sigv4.payload import refuse_streaming
 from gateway.store.buckets import Bucket
-from gateway.store.records import NULL_VERSION, ObjectRecord
-from gateway.web.call import Call, Services, check_expected_owner, require
-from gateway.web.identity import open_key, principal_of
+from gateway.store.records import ObjectRecord
+from gateway.web.call import Call, Services, check_expected_owner, check_version
+from gateway.web.identity import authenticate, settle_uploader
+from gateway.web.sts import admit_sts, is_sts
 
 _STREAMED = frozenset({"PutObject", "UploadPart"})
-_READS_OBJECT = frozenset(
+# Operations on an object that is there, on a key that gets one, and on an upload: how their rights are asked.
+_ON_OBJECT = frozenset(
     {
-        "GetObject",
-        "HeadObject",
-        "GetObjectAcl",
-        "GetObjectTagging",
-        "GetObjectAttributes",
-        "PutObjectTagging",
-        "DeleteObjectTagging",
         "DeleteObject",
+        "DeleteObjectTagging",
+        "GetObject",
+        "GetObjectAcl",
+        "GetObjectAttributes",
+        "GetObjectLegalHold",
+        "GetObjectRetention",
+        "GetObjectTagging",
+        "HeadObject",
+        "PutObjectAcl",
+        "PutObjectTagging",
     }
 )
+_STORES = frozenset({"CopyObject", "CreateMultipartUpload", "PutObject"})
+_ON_UPLOAD = frozenset({"AbortMultipartUpload", "CompleteMultipartUpload", "ListParts", "UploadPart", "UploadPartCopy"})
 _SINGLE = ("host", "authorization", "content-length", "content-type", "x-amz-date", "x-amz-content-sha256")
 
 
@@ -134,6 +138,7 @@ class Gate:
             headers=headers,
             host=host,
             now_s=int(time.time()),
+            rules=self._services.rulebook.rules,
         )
 
     async def admit(self, call: Call) -> None:
@@ -141,65 +146,79 @@ class Gate:
         if not self._store.is_fresh():
             self._services.verifier.forget()
             await self._store.refresh()
+            call.rules = self._services.rulebook.rules
         if call.address.bucket is not None:
             call.found_bucket = self._store.buckets.find(call.address.bucket)
         if call.wire.method == "OPTIONS":
             return
-        await self._authenticate(call)
-        call.operation = find_operation(call.wire.method, call.address, call.query, call.headers)
-        if call.operation.name == "PostObject" and call.principal is None:
-            return  # its handler finds the signature in the form
-        await self._authorise(call)
-
-    async def _authenticate(self, call: Call) -> None:
-        wire = call.wire
-        credentials = parse_credentials(wire)
-        if credentials is None:
-            refuse_streaming(call.headers.get("x-amz-content-sha256", ""))
+        if is_sts(call):
+            await admit_sts(call)
             return
-        key = await open_key(self._services, credentials.access_key_id)
-        if key is None:
-            self._services.verifier.refuse_unknown(wire, credentials, now_s=call.now_s)
-        call.verified = self._services.verifier.verify(wire, credentials, key.secret, now_s=call.now_s)
-        call.principal = principal_of(self._services, key, call.now_s)
-        hoisted = hoisted_headers(wire, credentials)
-        if hoisted:
-            call.headers = {**call.headers, **hoisted}
+        await authenticate(call)
+        call.operation = find_operation(call.wire.method, call.address, call.query, call.headers)
+        if call.operation.name == "PostObject" and call.identity is None:
+            return  # its handler finds the signature in the form
+        settle_uploader(call, call.headers, stores=call.operation.name in _STORES)
+        await self._authorise(call)
 
     async def _authorise(self, call: Call) -> None:
         operation = call.operation
         bucket = call.found_bucket
         if operation.on != "service" and bucket is None and operation.name != "CreateBucket":
-            if call.principal is None:
+            if call.identity is None:
                 raise S3Error(Code.AccessDenied)
             raise S3Error(Code.NoSuchBucket, BucketName=call.address.bucket or "")
         if operation.support is Support.NO:
-            require(call.principal, operation.action if bucket else "s3:CreateBucket", bucket)
+            call.require(operation.action if bucket else "s3:CreateBucket", bucket, call.address.key)
             raise S3Error(Code.NotImplemented, Operation=operation.name)
-        if operation.name in _READS_OBJECT and bucket is not None:
-            call.found_object = await self._find_object(bucket, call.key)
-        owner = call.found_object.uploader if call.found_object else None
-        if operation.name != "CreateBucket":
-            require(call.principal, operation.action, bucket, call.address.key, owner)
+        if operation.name == "CreateBucket":
+            pass  # its handler says first whether the name is taken
+        elif operation.on == "service" or bucket is None:
+            call.require(operation.action, None)
+        elif operation.on == "bucket":
+            self._authorise_on_bucket(call, bucket)
+        else:
+            await self._authorise_on_key(call, bucket, call.key)
         check_expected_owner(call, bucket)
         check_version(call)
         if call.verified is not None and call.verified.payload.streaming and operation.name not in _STREAMED:
             raise S3Error(Code.InvalidRequest, f"{operation.name} does not take a streaming body.")
-        refuse_unsupported_headers(operation, call.headers)
+        refuse_unsupported_headers(operation, call.headers, public="x-amz-acl" in call.headers and call.is_public)
         if operation.support is Support.UNSET and operation.unset is not None:
             raise S3Error(operation.unset, BucketName=call.address.bucket or "")
+
+    def _authorise_on_bucket(self, call: Call, bucket: Bucket) -> None:
+        name, action = call.operation.name, call.operation.action
+        if name == "DeleteObjects":  # its handler asks for each key
+            if not call.may_any(action, bucket):
+                raise S3Error(Code.AccessDenied)
+        elif name != "PostObject":
+            call.require(action, bucket)
+
+    async def _authorise_on_key(self, call: Call, bucket: Bucket, key: str) -> None:
+        name, action = call.operation.name, call.operation.action
+        if name in _ON_OBJECT:
+            call.found_object = await self._find_object(bucket, key)
+            call.require_object(bucket, key, call.found_object, *call.actions)
+            if call.identity is None:
+                _refuse_overrides(call)
+        elif name in _STORES:
+            call.require(action, bucket, key)
+            call.require_extras(bucket, key, call.headers)
+        elif name in _ON_UPLOAD:  # its handler finds out whose upload it is
+            call.require(action, bucket, key, call.caller.uploader)
+        else:
+            call.require(action, bucket, key)
 
     async def _find_object(self, bucket: Bucket, key: str) -> ObjectRecord | None:
         return self._store.catalog.at_hand(bucket.bucket, key) or await self._store.catalog.find(bucket.bucket, key)
 
 
-def check_version(call: Call) -> None:
-    """Without versioning an object has one version, `null`; raises S3Error: InvalidArgument for any other."""
-    version_id = call.query.get("versionId")
-    if version_id is not None and version_id != NULL_VERSION and call.operation.on == "object":
-        raise S3Error(
-            Code.InvalidArgument,
-            "Invalid version id specified",
-            ArgumentName="versionId",
-            ArgumentValue=version_id[:256],
-        )
+def _refuse_overrides(call: Call) -> None:
+    """Only who signs chooses how others will see an object; raises S3Error: InvalidRequest.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    """
+    if any(name.startswith("response-") for name in call.query):
+        message = "Request specific response headers cannot be used for anonymous GET requests."
+        raise S3Error(Code.InvalidRequest, message)

@@ -34,3 +34,4 @@ def configure_logging() -> None:
     handler.setFormatter(logging.Formatter(_FORMAT))
     handler.addFilter(Throttle(burst=50, window_s=10.0))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # we tell what a change has led to

@@ -20,14 +20,25 @@ _DEFAULT_TYPE = "binary/octet-stream"
 _SAFETY = [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox; default-src 'none'")]
 
 
-def read_headers(found: Found, overrides: Mapping[str, str], *, checksum_mode: bool) -> list[tuple[str, str]]:
-    """GetObject's and HeadObject's headers."""
+def read_headers(
+    found: Found,
+    overrides: Mapping[str, str] | None = None,
+    *,
+    checksum_mode: bool = False,
+    reserved: str = "",
+    tags_shown: bool = True,
+) -> list[tuple[str, str]]:
+    """GetObject's and HeadObject's headers.
+
+    `reserved` is the name among the metadata that says whose an object is to be: what somebody wrote there proves
+    nothing, and is not told. The number of tags is for those who may read them.
+    """
     record = found.record
     headers = validators(record)
     headers.append(("Accept-Ranges", "bytes"))
-    headers += _content_headers(record, overrides)
-    headers += [(f"x-amz-meta-{name}", value) for name, value in record.metadata.items()]
-    if record.tags:
+    headers += _content_headers(record, overrides or {})
+    headers += [(f"x-amz-meta-{name}", value) for name, value in record.metadata.items() if name != reserved]
+    if record.tags and tags_shown:
         headers.append(("x-amz-tagging-count", str(len(record.tags))))
     if found.part_count is not None:
         headers.append(("x-amz-mp-parts-count", str(found.part_count)))

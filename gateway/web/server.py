@@ -19,8 +19,10 @@ from gateway.web.answers import Answer, DateLine, error_answer, render_head, wri
 from gateway.web.bodies import wants_continue
 from gateway.web.call import Call, Services
 from gateway.web.cors import cors_headers
+from gateway.web.denials import note_denial
 from gateway.web.dispatch import HANDLERS
 from gateway.web.gate import Gate, new_request_id
+from gateway.web.sts import is_sts, sts_error_answer
 
 _log = logging.getLogger("anbar.server")
 _MAX_LINE = 16 << 10
@@ -28,6 +30,8 @@ _MAX_FIELD = 8190
 _MAX_HEADERS = 128
 _DRAIN_BODY = 64 << 10
 _LINGER_S = 5.0
+_DENIED = 403
+_BAD_TOKENS = (Code.ExpiredToken, Code.InvalidToken)
 
 
 class Sent:
@@ -166,12 +170,12 @@ class S3Server(web.Server):
                 await self._gate.admit(call)
                 answer = await HANDLERS[call.operation.name](call)
             except S3Error as error:
-                answer = self._refused(request, error, request_id)
+                answer = self._refused(request, error, request_id, call)
             except (asyncio.CancelledError, ConnectionError):
                 raise
             except Exception:  # noqa: BLE001  (a bug: the client learns nothing of it, the log all)
                 _log.exception("request %s failed", request_id)
-                answer = self._refused(request, S3Error(Code.InternalError), request_id)
+                answer = self._refused(request, S3Error(Code.InternalError), request_id, call)
             return await self._write(request, answer, request_id, bucket, close=call is None)
         except ConnectionError:
             self._abandon(request)
@@ -203,7 +207,11 @@ class S3Server(web.Server):
         answer = error_answer(S3Error(code), "", request_id, self._host_id)
         return render_head(answer, self._common(request_id), close=True) + answer.body
 
-    def _refused(self, request: web.BaseRequest, error: S3Error, request_id: str) -> Answer:
+    def _refused(self, request: web.BaseRequest, error: S3Error, request_id: str, call: Call | None) -> Answer:
+        if call is not None and (error.code.status == _DENIED or error.code in _BAD_TOKENS):
+            note_denial(call, error)
+        if call is not None and is_sts(call):
+            return sts_error_answer(error, request_id)
         resource = request._message.path.partition("?")[0]
         return error_answer(error, resource, request_id, self._host_id)
 

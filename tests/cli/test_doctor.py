@@ -105,7 +105,7 @@ def left_buckets(installation) -> None:
 
     async def fill() -> None:
         database = await Database.open(load_settings(installation / "gateway.toml").store.path)
-        await Buckets(database).apply_policy([gone])
+        await Buckets(database).create(gone)
         await Buckets(database).create(made)
         await database.close()
 
@@ -116,7 +116,7 @@ def test_buckets_that_the_configuration_left_behind_are_named(anbar, left_bucket
     ended = anbar("doctor")
     assert ended.code == 0
     assert line_about(ended.out, "bucket demo-old") == (
-        "note  bucket demo-old: its category old of project demo is in no policy file any more; it keeps its objects"
+        "note  bucket demo-old: its category old of project demo is in no policy file; see anbar policy plan"
     )
     assert line_about(ended.out, "bucket made-by-a-client") == (
         "note  bucket made-by-a-client: its origin elsewhere is not configured"

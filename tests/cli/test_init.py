@@ -15,7 +15,12 @@ def files_of(directory: Path) -> dict[str, bytes]:
 def test_a_new_installation_has_its_files(anbar, tmp_path):
     ended = anbar("init", "--dir", tmp_path / "new")
     assert ended.code == 0
-    assert set(files_of(tmp_path / "new")) == {"gateway.toml", "policies/demo.toml", "var/key_ring"}
+    assert set(files_of(tmp_path / "new")) == {
+        "gateway.toml",
+        "policies/demo.toml",
+        "policies/policy.schema.json",
+        "var/key_ring",
+    }
     assert stat.S_IMODE((tmp_path / "new/var/key_ring").stat().st_mode) == 0o600
 
 
@@ -71,13 +76,16 @@ def test_a_directory_that_cannot_be_made_is_refused(anbar, tmp_path, name):
 
 def test_files_are_named_as_they_are_reached_from_here(anbar, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert anbar("init").out == "made  gateway.toml\nmade  policies/demo.toml\nmade  var/key_ring\n"
+    assert anbar("init").out == (
+        "made  gateway.toml\nmade  policies/demo.toml\nmade  policies/policy.schema.json\nmade  var/key_ring\n"
+    )
     (tmp_path / "policies/a.toml").write_text('project = "a"\n')
     kept = "kept  gateway.toml\nkept  policies/a.toml\nkept  policies/demo.toml\nkept  var/key_ring\n"
     assert anbar("init").out == kept
     assert (
         anbar("init", "--dir", "new").out
-        == "made  new/gateway.toml\nmade  new/policies/demo.toml\nmade  new/var/key_ring\n"
+        == "made  new/gateway.toml\nmade  new/policies/demo.toml\nmade  new/policies/policy.schema.json\n"
+        "made  new/var/key_ring\n"
     )
 
 

@@ -14,6 +14,7 @@ from gateway.s3.operations import (
     SUBRESOURCES,
     Operation,
     Support,
+    actions_of,
     find_operation,
     refuse_unsupported_headers,
 )
@@ -29,7 +30,17 @@ MODEL = botocore.session.get_session().get_service_model("s3")
 DONE = {
     *("ListBuckets", "CreateBucket", "HeadBucket", "DeleteBucket", "GetBucketLocation", "GetBucketVersioning"),
     *("GetBucketCors",),
-    *("GetBucketAcl", "GetObjectAcl", "PutObject", "GetObject", "HeadObject", "DeleteObject", "DeleteObjects"),
+    *(
+        "GetBucketAcl",
+        "GetObjectAcl",
+        "PutBucketAcl",
+        "PutObjectAcl",
+        "PutObject",
+        "GetObject",
+        "HeadObject",
+        "DeleteObject",
+        "DeleteObjects",
+    ),
     *("CopyObject", "ListObjects", "ListObjectsV2", "ListObjectVersions", "GetObjectAttributes", "PutObjectTagging"),
     *("GetObjectTagging", "DeleteObjectTagging", "CreateMultipartUpload", "UploadPart", "UploadPartCopy"),
     *("CompleteMultipartUpload", "AbortMultipartUpload", "ListParts", "ListMultipartUploads", "PostObject"),
@@ -287,13 +298,13 @@ def test_headers_that_we_hold_to_are_accepted(headers):
 @pytest.mark.parametrize(
     ("name", "value", "code"),
     [
-        ("x-amz-acl", "public-read", Code.NotImplemented),
-        ("x-amz-acl", "public-read-write", Code.NotImplemented),
-        ("x-amz-acl", "authenticated-read", Code.NotImplemented),
+        ("x-amz-acl", "public-read", Code.AccessControlListNotSupported),
+        ("x-amz-acl", "public-read-write", Code.AccessControlListNotSupported),
+        ("x-amz-acl", "authenticated-read", Code.AccessControlListNotSupported),
         ("x-amz-acl", "Private", Code.InvalidArgument),
         ("x-amz-acl", "everybody", Code.InvalidArgument),
-        ("x-amz-grant-read", "uri=http://acs.amazonaws.com/groups/global/AllUsers", Code.NotImplemented),
-        ("x-amz-grant-full-control", "id=1", Code.NotImplemented),
+        ("x-amz-grant-read", "uri=http://acs.amazonaws.com/groups/global/AllUsers", Code.AccessControlListNotSupported),
+        ("x-amz-grant-full-control", "id=1", Code.AccessControlListNotSupported),
         ("x-amz-storage-class", "GLACIER", Code.InvalidStorageClass),
         ("x-amz-storage-class", "standard", Code.InvalidStorageClass),
         ("x-amz-server-side-encryption", "AES256", Code.NotImplemented),
@@ -353,5 +364,20 @@ def test_no_header_for_protection_in_the_sdk_s_model_is_overlooked():
                 or name in accepted
             ):
                 continue
-            with refused(Code.NotImplemented):
+            code = Code.AccessControlListNotSupported if name.startswith("x-amz-grant-") else Code.NotImplemented
+            with refused(code):
                 refuse_unsupported_headers(BY_NAME[operation], {name: "true"})
+
+
+def test_an_acl_of_an_upload_is_held_against_who_may_read_it():
+    refuse_unsupported_headers(BY_NAME["PutObject"], {"x-amz-acl": "public-read"}, public=True)
+    with refused(Code.AccessControlListNotSupported):
+        refuse_unsupported_headers(BY_NAME["PutObject"], {"x-amz-acl": "public-read"}, public=False)
+    refuse_unsupported_headers(BY_NAME["PutObjectAcl"], {"x-amz-acl": "public-read"}, public=False)
+
+
+def test_f16_naming_a_version_is_a_right_of_its_own_beside_the_one_on_the_object():
+    assert actions_of(BY_NAME["GetObject"], versioned=False) == ("s3:GetObject",)
+    assert actions_of(BY_NAME["HeadObject"], versioned=True) == ("s3:GetObject", "s3:GetObjectVersion")
+    assert actions_of(BY_NAME["DeleteObject"], versioned=True) == ("s3:DeleteObject", "s3:DeleteObjectVersion")
+    assert actions_of(BY_NAME["ListParts"], versioned=True) == ("s3:ListMultipartUploadParts",)

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.store.database import Database
 from gateway.store.store import Store
+from tests.support.buckets import make_buckets
 from tests.support.house import MEDIA, RING, VOICE
 
 
@@ -25,5 +26,5 @@ async def database(store_path: Path) -> AsyncIterator[Database]:
 @pytest.fixture
 async def store(database: Database) -> Store:
     opened = Store(database, RING)
-    await opened.buckets.apply_policy([MEDIA, VOICE])
+    await make_buckets(opened.buckets, MEDIA, VOICE)
     return opened

@@ -199,6 +199,12 @@ async def test_a_clients_bucket_is_nobody_elses_even_if_it_is_empty(store, proje
     )
 
 
+async def test_a_category_cannot_lie_where_a_clients_bucket_lies(store):
+    await store.buckets.create(clients("photos"))
+    [line] = await refusals(store, replace(MEDIA, origin_bucket="photos", origin_prefix="p/"), VOICE)
+    assert line.startswith("project demo, category media: its objects cannot lie in photos at origin local, ")
+
+
 async def test_a_category_of_a_clients_buckets_name_must_have_that_bucket(store):
     await store.buckets.create(clients("photos"))
     claim = replace(MEDIA, bucket="demo-photos", category="photos")

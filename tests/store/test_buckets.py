@@ -11,7 +11,8 @@ from gateway.errors import Code, S3Error
 from gateway.store.buckets import Bucket
 from gateway.store.database import Connection, Database
 from gateway.store.store import Store
-from tests.support.house import MEDIA, RING, VOICE
+from tests.support.buckets import make_buckets
+from tests.support.house import MEDIA, RING
 
 T = TypeVar("T")
 
@@ -74,33 +75,6 @@ async def test_a_deleted_bucket_is_gone_and_may_be_made_again(store):
     assert refused.value.code is Code.NoSuchBucket
 
 
-async def test_a_policy_keeps_the_day_of_birth_and_moves_the_place_of_new_bodies(store):
-    later = replace(MEDIA, origin_bucket="elsewhere", origin_prefix="p/", created_s=99)
-    await store.buckets.apply_policy([later, VOICE])
-    assert store.buckets.get("demo-media") == replace(later, created_s=MEDIA.created_s)
-
-
-async def test_a_policy_cannot_take_the_bucket_of_another_project(store):
-    await store.buckets.create(made("photos", "other"))
-    with pytest.raises(S3Error) as refused:
-        await store.buckets.apply_policy([made("photos", "demo")])
-    assert refused.value.code is Code.BucketAlreadyExists
-
-
-async def test_a_policy_that_renames_the_bucket_of_a_category_is_refused_in_our_words(store):
-    with pytest.raises(S3Error):
-        await store.buckets.apply_policy([replace(MEDIA, bucket="demo-pictures")])
-    assert store.buckets.find("demo-pictures") is None
-
-
-async def test_all_of_a_policy_is_applied_or_nothing(store):
-    await store.buckets.create(made("photos", "other"))
-    with pytest.raises(S3Error):
-        await store.buckets.apply_policy([made("new"), made("photos", "demo")])
-    await store.buckets.load()
-    assert store.buckets.find("new") is None
-
-
 async def test_a_cancelled_waiter_leaves_memory_and_store_agreeing(store):
     await store.buckets.create(made("old"))
     for work in (store.buckets.create(made("new")), store.buckets.delete("old")):
@@ -133,7 +107,7 @@ async def test_a_bucket_made_while_all_are_read_again_is_not_forgotten(store_pat
     database = await PausedReads.open(store_path)
     assert isinstance(database, PausedReads)
     store = Store(database, RING)
-    await store.buckets.apply_policy([MEDIA])
+    await make_buckets(store.buckets, MEDIA)
     database.pause, database.reached = asyncio.Event(), asyncio.Event()
     loading = asyncio.ensure_future(store.refresh())
     await database.reached.wait()
@@ -143,3 +117,10 @@ async def test_a_bucket_made_while_all_are_read_again_is_not_forgotten(store_pat
     database.pause = None
     assert store.buckets.find("photos") is not None
     await database.close()
+
+
+async def test_a_client_cannot_make_a_bucket_where_a_category_keeps_its_bodies(store):
+    await store.buckets.create(replace(made("album"), origin_bucket="photos", origin_prefix="album/"))
+    with pytest.raises(S3Error) as refused:
+        await store.buckets.create(made("photos"))
+    assert refused.value.code is Code.BucketAlreadyExists

@@ -23,6 +23,7 @@ from gateway.store.records import (
     object_to_row,
 )
 from gateway.store.store import Store
+from tests.support.buckets import make_buckets
 from tests.support.house import MEDIA, RING
 
 T = TypeVar("T")
@@ -153,7 +154,7 @@ async def test_a_row_that_was_read_before_a_commit_is_not_remembered_after_it(st
     database = await PausedReads.open(store_path)
     assert isinstance(database, PausedReads)
     store = Store(database, RING)
-    await store.buckets.apply_policy([MEDIA])
+    await make_buckets(store.buckets, MEDIA)
     await stored(store, record("k", 3))
     for after in (
         lambda: stored(store, record("k", 4, "at-k2")),
@@ -177,7 +178,7 @@ async def test_a_row_that_was_read_before_another_process_was_noticed_is_not_rem
     database = await PausedReads.open(store_path)
     assert isinstance(database, PausedReads)
     store = Store(database, RING)
-    await store.buckets.apply_policy([MEDIA])
+    await make_buckets(store.buckets, MEDIA)
     database.pause, database.reached = asyncio.Event(), asyncio.Event()
     looking = asyncio.ensure_future(store.catalog.find("demo-media", "k"))
     await database.reached.wait()

@@ -167,7 +167,9 @@ async def test_what_was_done_long_ago_is_forgotten_and_its_object_stays(store):
 
 
 async def test_a_removed_bucket_takes_its_uploads_along_and_records_their_bodies(store):
-    await store.buckets.create(replace(store.buckets.get(MEDIA), bucket="new", category="new", source="client"))
+    await store.buckets.create(
+        replace(store.buckets.get(MEDIA), bucket="new", category="new", origin_bucket="new", source="client")
+    )
     await store.uploads.create(house.MEDIA, replace(upload("u"), bucket="new"))
     await store.buckets.delete("new")
     assert [garbage.location for garbage in await store.catalog.list_garbage(9)] == ["k@u/"]

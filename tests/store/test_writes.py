@@ -106,7 +106,9 @@ async def test_nothing_is_committed_into_a_bucket_that_is_not_there(store):
 
 
 async def test_a_bucket_that_is_removed_during_a_write_refuses_its_commit(store):
-    await store.buckets.create(replace(store.buckets.get("demo-media"), bucket="new", category="new", source="client"))
+    await store.buckets.create(
+        replace(store.buckets.get("demo-media"), bucket="new", category="new", origin_bucket="new", source="client")
+    )
     begun = intent("a", bucket="new")
     await store.catalog.begin(begun, None)
     await store.buckets.delete("new")
@@ -117,7 +119,7 @@ async def test_a_bucket_that_is_removed_during_a_write_refuses_its_commit(store)
 
 
 async def test_a_write_does_not_land_in_a_bucket_that_another_project_made_meanwhile(store):
-    mine = replace(MEDIA, bucket="shared", category="shared", source="client")
+    mine = replace(MEDIA, bucket="shared", category="shared", origin_bucket="shared", source="client")
     await store.buckets.create(mine)
     begun = intent("a", bucket="shared")
     await store.catalog.begin(begun, None)

@@ -27,6 +27,7 @@ from gateway.store.key_ring import KeyRing
 from gateway.store.records import ObjectRecord
 from gateway.store.store import Store
 from gateway.threads import Threads
+from tests.support.buckets import make_buckets
 
 MEDIA = Bucket("demo-media", "demo", "media", "local", "demo-media", "", "policy", 1)
 VOICE = Bucket("demo-voice", "demo", "voice", "local", "demo-voice", "", "policy", 1)
@@ -159,7 +160,7 @@ async def open_house(
     database = await Database.open(path)
     house = House(path, database, origin, clock or Clock(), limits)
     try:
-        await house.store.buckets.apply_policy([MEDIA, VOICE])
+        await make_buckets(house.store.buckets, MEDIA, VOICE)
         yield house
     finally:
         await house.background.close(10.0)

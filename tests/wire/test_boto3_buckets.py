@@ -181,7 +181,6 @@ def test_what_is_not_there_says_not_implemented_and_changes_nothing(s3: Any, buc
     there = {"Bucket": bucket, "Key": "a"}
     lifecycle = {"Rules": [{"Status": "Enabled", "Prefix": "", "Expiration": {"Days": 1}}]}
     for refuse in (
-        lambda: s3.put_object_acl(ACL="public-read", **there),
         lambda: s3.restore_object(RestoreRequest={"Days": 1}, **there),
         lambda: s3.put_object_retention(Retention={"Mode": "GOVERNANCE"}, **there),
         lambda: s3.put_object_legal_hold(LegalHold={"Status": "ON"}, **there),
@@ -189,7 +188,6 @@ def test_what_is_not_there_says_not_implemented_and_changes_nothing(s3: Any, buc
         lambda: s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}),
         lambda: s3.put_bucket_policy(Bucket=bucket, Policy="{}"),
         lambda: s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=lifecycle),
-        lambda: s3.put_bucket_acl(Bucket=bucket, ACL="public-read"),
         lambda: s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": []}),
         lambda: s3.list_bucket_inventory_configurations(Bucket=bucket),
         lambda: s3.put_object(Bucket=bucket, Key="b", Body=b"x", WebsiteRedirectLocation="/c"),
@@ -201,6 +199,23 @@ def test_what_is_not_there_says_not_implemented_and_changes_nothing(s3: Any, buc
         assert error_code(refused) == ("NotImplemented", 501)
     (entry,) = s3.list_objects_v2(Bucket=bucket)["Contents"]
     assert (entry["Key"], entry["Size"]) == ("a", 4)
+
+
+def test_an_acl_that_would_change_who_may_what_is_refused(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="a", Body=b"kept")
+    there = {"Bucket": bucket, "Key": "a"}
+    for refuse in (
+        lambda: s3.put_object_acl(ACL="public-read", **there),
+        lambda: s3.put_object_acl(GrantRead="id=somebody", **there),
+        lambda: s3.put_bucket_acl(Bucket=bucket, ACL="public-read"),
+        lambda: s3.put_object(ACL="public-read", Body=b"changed", **there),
+    ):
+        with pytest.raises(ClientError) as refused:
+            refuse()
+        assert error_code(refused) == ("AccessControlListNotSupported", 400)
+    s3.put_object_acl(ACL="private", **there)
+    s3.put_bucket_acl(Bucket=bucket, ACL="private")
+    assert s3.head_object(**there)["ContentLength"] == 4
 
 
 @pytest.mark.parametrize("name", ["ab", "Upper-Case", "under_score", "two..dots", "-dash", "192.168.1.1", "a" * 64])

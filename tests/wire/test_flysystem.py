@@ -166,7 +166,7 @@ def test_a_listing_of_a_folder_shows_files_and_folders(disk: Flysystem) -> None:
 def test_public_visibility_is_refused_rather_than_pretended(disk: Flysystem) -> None:
     disk.put("a", b"x")
     made_public = disk.send("PUT", "a", query={"acl": ""}, headers={"x-amz-acl": "public-read"})
-    assert (made_public.status, made_public.code) == (501, "NotImplemented")
+    assert (made_public.status, made_public.code) == (400, "AccessControlListNotSupported")
     assert disk.visibility("a") == "private"
 
 

@@ -84,9 +84,9 @@ def test_the_document_of_create_bucket_is_read_strictly(
     ("headers", "status", "code"),
     [
         ({"x-amz-acl": "private"}, 200, ""),
-        ({"x-amz-acl": "public-read-write"}, 501, "NotImplemented"),
+        ({"x-amz-acl": "public-read-write"}, 400, "AccessControlListNotSupported"),
         ({"x-amz-acl": "everyone"}, 400, "InvalidArgument"),
-        ({"x-amz-grant-full-control": "id=x"}, 501, "NotImplemented"),
+        ({"x-amz-grant-full-control": "id=x"}, 400, "AccessControlListNotSupported"),
         ({"x-amz-object-ownership": "BucketOwnerEnforced"}, 200, ""),
         ({"x-amz-object-ownership": "ObjectWriter"}, 501, "NotImplemented"),
         ({"x-amz-bucket-object-lock-enabled": "true"}, 501, "NotImplemented"),
@@ -257,7 +257,7 @@ def code_of(answer: Answer) -> str:
         ("/t-never-there/a", {}, 404),
         ("/other-media/a", {}, 403),
         ("/demo-media/missing", {"if-match": '"x"'}, 404),
-        ("/demo-media/a", {"x-amz-acl": "public-read"}, 501),
+        ("/demo-media/a", {"x-amz-acl": "public-read"}, 400),
         ("/demo-media/a", {"content-md5": "none"}, 400),
     ],
 )

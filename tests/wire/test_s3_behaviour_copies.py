@@ -95,7 +95,7 @@ def test_a_copy_source_is_read_strictly(
         ({"x-amz-tagging-directive": "MERGE"}, (400, "InvalidArgument")),
         ({"x-amz-checksum-algorithm": "ADLER32"}, (400, "InvalidRequest")),
         ({"x-amz-storage-class": "GLACIER"}, (400, "InvalidStorageClass")),
-        ({"x-amz-acl": "public-read"}, (501, "NotImplemented")),
+        ({"x-amz-acl": "public-read"}, (400, "AccessControlListNotSupported")),
         ({"x-amz-copy-source-server-side-encryption-customer-algorithm": "AES256"}, (501, "NotImplemented")),
         ({"x-amz-copy-source-if-match": FAR_AWAY}, (412, "PreconditionFailed")),
         ({"x-amz-copy-source-if-none-match": "*"}, (412, "PreconditionFailed")),

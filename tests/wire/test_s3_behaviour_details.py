@@ -100,7 +100,7 @@ def test_a_part_that_is_read_comes_with_its_checksum(s3, bucket):
 
 @pytest.mark.parametrize(
     ("acl", "status", "code"),
-    [("public-read", 501, "NotImplemented"), ("bogus", 400, "InvalidArgument"), ("private", 204, "")],
+    [("public-read", 400, "AccessControlListNotSupported"), ("bogus", 400, "InvalidArgument"), ("private", 204, "")],
 )
 def test_the_acl_field_of_a_form_is_the_acl_header(any_gateway, bucket, acl, status, code):
     signer = s3_client(any_gateway, signature_version="s3v4")

@@ -293,7 +293,7 @@ def test_a_redirect_goes_before_a_status_and_keeps_its_query(bucket: str, form: 
         ({"tagging": "a=b"}, 400, "MalformedXML"),
         ({"x-amz-storage-class": "GLACIER"}, 400, "InvalidStorageClass"),
         ({"x-amz-server-side-encryption": "AES256"}, 501, "NotImplemented"),
-        ({"x-amz-acl": "public-read"}, 501, "NotImplemented"),
+        ({"x-amz-acl": "public-read"}, 400, "AccessControlListNotSupported"),
         ({"acl": "private"}, 204, ""),
     ],
     ids=str,

@@ -119,10 +119,10 @@ def test_overrides_count_for_ranges_and_empty_ones_not_at_all(s3: Any, bucket: s
     [
         ({"x-amz-acl": "private"}, 200, ""),
         ({"x-amz-acl": "bucket-owner-full-control"}, 200, ""),
-        ({"x-amz-acl": "public-read"}, 501, "NotImplemented"),
-        ({"x-amz-acl": "authenticated-read"}, 501, "NotImplemented"),
+        ({"x-amz-acl": "public-read"}, 400, "AccessControlListNotSupported"),
+        ({"x-amz-acl": "authenticated-read"}, 400, "AccessControlListNotSupported"),
         ({"x-amz-acl": "everyone"}, 400, "InvalidArgument"),
-        ({"x-amz-grant-read": "id=someone"}, 501, "NotImplemented"),
+        ({"x-amz-grant-read": "id=someone"}, 400, "AccessControlListNotSupported"),
         ({"x-amz-storage-class": "STANDARD"}, 200, ""),
         ({"x-amz-storage-class": "GLACIER"}, 400, "InvalidStorageClass"),
         ({"x-amz-storage-class": "FASTEST"}, 400, "InvalidStorageClass"),

@@ -63,5 +63,6 @@ CREATE TRIGGER audit_replace BEFORE INSERT ON audit
 WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
 BEGIN SELECT RAISE(ABORT, 'the audit is never changed'); END;
 
--- For listings of what one uploader has stored.
+-- For listings of what one uploader has stored, or is storing.
 CREATE INDEX objects_by_uploader ON objects (bucket, uploader, key);
+CREATE INDEX uploads_by_uploader ON uploads (bucket, uploader, key, upload_id);

@@ -8,7 +8,6 @@ from gateway.s3.documents import parse_create_bucket
 from gateway.s3.headers import parse_integer
 from gateway.s3.results import BucketList, ListedBucket, Owner
 from gateway.s3.xml import (
-    render_acl,
     render_list_buckets,
     render_location,
     render_request_payment,
@@ -39,7 +38,10 @@ async def list_buckets(call: Call) -> Answer:
     visible = [
         bucket
         for bucket in call.store.buckets.of_project(project)
-        if bucket.bucket.startswith(prefix) and bucket.bucket > after and wanted == here
+        if bucket.bucket.startswith(prefix)
+        and bucket.bucket > after
+        and wanted == here
+        and call.decide("s3:ListBucket", bucket).allowed
     ]
     page = visible[:limit]
     result = BucketList(
@@ -62,18 +64,17 @@ async def create_bucket(call: Call) -> Answer:
     if found is not None:
         owned = found.project == caller.project
         raise S3Error(Code.BucketAlreadyOwnedByYou if owned else Code.BucketAlreadyExists, BucketName=name)
+    project = call.rules.policies.project(caller.project)
+    new = Bucket(name, caller.project, name, project.origin if project else "", name, "", "client", call.now_s)
+    call.require("s3:CreateBucket", new)
     parse_create_bucket(await read_document(call))
-    project = call.services.policies.project(caller.project)
-    if project is None:
-        raise S3Error(Code.AccessDenied)
-    call.require("s3:CreateBucket", None)
-    await call.store.buckets.create(Bucket(name, project.name, name, project.origin, name, "", "client", call.now_s))
+    await call.store.buckets.create(new)
     return Answer(headers=[("Location", f"/{name}")])
 
 
 async def delete_bucket(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucket.html"""
-    if call.services.policies.bucket(call.bucket.bucket) is not None:
+    if call.rules.policies.bucket(call.bucket.bucket) is not None:
         raise S3Error(Code.AccessDenied, "This bucket is a category of a policy file; it is removed there.")
     await call.store.buckets.delete(call.bucket.bucket)
     call.rooms.collector.notice_all()
@@ -94,12 +95,6 @@ async def get_bucket_location(call: Call) -> Answer:
 async def get_bucket_versioning(_call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketVersioning.html"""
     return xml_answer(render_versioning())
-
-
-async def get_bucket_acl(call: Call) -> Answer:
-    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketAcl.html"""
-    project = call.bucket.project
-    return xml_answer(render_acl(Owner(project, project)))
 
 
 async def get_request_payment(_call: Call) -> Answer:

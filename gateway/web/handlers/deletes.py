@@ -6,6 +6,7 @@ from gateway.errors import Code, S3Error
 from gateway.objects.delete import delete_object
 from gateway.s3.conditions import WriteCondition
 from gateway.s3.documents import DeleteTarget, parse_delete
+from gateway.s3.operations import actions_of
 from gateway.s3.results import DeletedObject, DeleteFailure
 from gateway.s3.xml import render_delete
 from gateway.store.records import NULL_VERSION
@@ -42,9 +43,11 @@ async def _delete(call: Call, target: DeleteTarget) -> DeleteFailure | None:
         if target.last_modified_s is not None or target.size is not None:
             raise S3Error(Code.NotImplemented, "Only directory buckets compare LastModifiedTime and Size.")
         found = await call.store.catalog.find(call.bucket.bucket, target.key)
-        call.require(call.operation.action, call.bucket, target.key, found.uploader if found else None)
+        actions = actions_of(call.operation, versioned=target.version_id is not None)
+        call.require_object(call.bucket, target.key, found, *actions)
+        only_of = call.only_of(call.bucket, target.key, *actions)
         condition = None if target.etag is None else WriteCondition(if_match=target.etag)
-        await delete_object(call.rooms, call.bucket.bucket, target.key, condition)
+        await delete_object(call.rooms, call.bucket.bucket, target.key, condition, only_of)
     except S3Error as error:
         return DeleteFailure(target.key, error.code.name, error.message, target.version_id)
     return None

@@ -100,7 +100,7 @@ async def list_object_versions(call: Call) -> Answer:
 
 
 def list_query(call: Call, after: str, limit_name: str, *, past_group: bool = True) -> ListQuery:
-    """What a listing's parameters ask for; more than 1,000 entries are never given at once."""
+    """What a listing's parameters ask for, of what the caller may see; never more than 1,000 entries at once."""
     text = call.query.get(limit_name, "")
     limit = parse_integer(text, limit_name, minimum=0, maximum=_LARGEST) if text else MAX_KEYS
     return ListQuery(
@@ -110,6 +110,7 @@ def list_query(call: Call, after: str, limit_name: str, *, past_group: bool = Tr
         after,
         min(limit, MAX_KEYS),
         past_group,
+        call.visible(),
     )
 
 

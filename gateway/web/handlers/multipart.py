@@ -43,7 +43,7 @@ async def create_multipart_upload(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html"""
     algorithm, kind = _checksum_of(call)
     upload = await multipart.create_upload(
-        call.rooms, call.target, call.caller.name, attributes_of(call), algorithm, kind
+        call.rooms, call.target, call.caller.label, attributes_of(call), algorithm, kind
     )
     headers = []
     if upload.checksum_algorithm is not None and upload.checksum_type is not None:
@@ -85,6 +85,7 @@ async def complete_multipart_upload(call: Call) -> Answer:
         parse_object_checksum(call.headers),
         parse_checksum_type(kind) if (kind := call.headers.get("x-amz-checksum-type")) else None,
         parse_write_condition(call.headers),
+        _only_of(call, upload),
     )
     record = await multipart.complete_upload(call.rooms, upload, request)
     checksum = record.checksum
@@ -207,8 +208,20 @@ def _object_size(call: Call) -> int | None:
 
 
 async def _upload(call: Call) -> UploadRecord:
-    """The upload that the request names; raises S3Error: NoSuchUpload, also where it is for another key."""
-    return await call.store.uploads.find(call.query["uploadId"], call.bucket.bucket, call.key)
+    """The upload that the request names, if the caller may touch it.
+
+    Raises S3Error: NoSuchUpload, also where it is for another key or of somebody else's: nobody learns that it exists.
+    """
+    upload = await call.store.uploads.find(call.query["uploadId"], call.bucket.bucket, call.key)
+    owner, initiator = upload.uploader, upload.initiator
+    if not call.decide(call.operation.action, call.bucket, call.key, owner, initiator=initiator).allowed:
+        raise S3Error(Code.NoSuchUpload, UploadId=upload.upload_id)
+    return upload
+
+
+def _only_of(call: Call, upload: UploadRecord) -> str | None:
+    """Whose object an upload may replace: anybody's, or what its own uploader has stored."""
+    return None if call.only_of(call.bucket, call.key, call.operation.action) is None else upload.uploader
 
 
 async def _open_upload(call: Call) -> UploadRecord:

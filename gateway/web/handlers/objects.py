@@ -1,4 +1,4 @@
-"""Single objects: PutObject, GetObject, HeadObject, DeleteObject, CopyObject, GetObjectAttributes, GetObjectAcl."""
+"""Single objects: PutObject, GetObject, HeadObject, DeleteObject, CopyObject, GetObjectAttributes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,17 +26,19 @@ from gateway.s3.headers import (
     parse_tagging_header,
 )
 from gateway.s3.ranges import parse_range
-from gateway.s3.results import CopyResult, ListedPart, ObjectAttributes, ObjectParts, Owner
-from gateway.s3.xml import render_acl, render_copy_object, render_object_attributes
+from gateway.s3.results import CopyResult, ListedPart, ObjectAttributes, ObjectParts
+from gateway.s3.xml import render_copy_object, render_object_attributes
 from gateway.store.records import NULL_VERSION, ObjectPart, ObjectRecord
 from gateway.web.answers import Answer, BodySlice, xml_answer
 from gateway.web.bodies import incoming_body
 from gateway.web.call import Call
+from gateway.web.identity import reserved_metadata
 from gateway.web.object_headers import checksum_headers, not_modified_headers, read_headers
 
 MAX_COPY_SIZE = 5 << 30
 _MAX_PARTS = 10_000
 _READ_AT_ONCE = 64 << 10
+_READ_TAGS = "s3:GetObjectTagging"
 
 
 async def put_object(call: Call) -> Answer:
@@ -93,7 +95,8 @@ async def delete_object(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html"""
     if "if-none-match" in call.headers:  # a deletion asks for what is there, never for what is not
         raise S3Error(Code.NotImplemented, Header="If-None-Match")
-    await remove(call.rooms, call.bucket.bucket, call.key, parse_write_condition(call.headers))
+    only_of = call.only_of(call.bucket, call.key, *call.actions)
+    await remove(call.rooms, call.bucket.bucket, call.key, parse_write_condition(call.headers), only_of)
     return Answer(204, [("x-amz-version-id", NULL_VERSION)] if "versionId" in call.query else [])
 
 
@@ -109,6 +112,8 @@ async def copy_object(call: Call) -> Answer:
     tagging = parse_directive(call.headers.get("x-amz-tagging-directive"), "x-amz-tagging-directive")
     own = attributes_of(call)
     _refuse_copy_onto_itself(call, source, metadata, tagging)
+    if tagging is Directive.COPY:
+        _require_tags(call, source)
 
     def attributes(current: ObjectRecord) -> Attributes:
         replaced = metadata is Directive.REPLACE
@@ -147,19 +152,14 @@ async def get_object_attributes(call: Call) -> Answer:
         object_size=record.size if "ObjectSize" in asked else None,
     )
     found = Found(record)
-    modified = [header for header in read_headers(found, {}, checksum_mode=False) if header[0] == "Last-Modified"]
+    modified = [header for header in read_headers(found) if header[0] == "Last-Modified"]
     return xml_answer(render_object_attributes(result), *modified)
-
-
-async def get_object_acl(call: Call) -> Answer:
-    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAcl.html"""
-    owner = call.object.uploader
-    return xml_answer(render_acl(Owner(owner, owner)))
 
 
 def attributes_of(call: Call) -> Attributes:
     """What the request's headers say is kept with the object."""
     headers, metadata = parse_object_headers(call.headers)
+    metadata.pop(reserved_metadata(call), None)
     tagging = call.headers.get("x-amz-tagging")
     return Attributes(headers, metadata, parse_tagging_header(tagging) if tagging else {})
 
@@ -180,10 +180,21 @@ async def find_copy_source(call: Call) -> ObjectRecord:
     if expected is not None and expected != bucket.project:
         raise S3Error(Code.AccessDenied)
     found = await call.store.catalog.find(bucket_name, key)
-    call.require("s3:GetObject", bucket, key, found.uploader if found else None)
+    actions = ("s3:GetObject",) if version_id is None else ("s3:GetObject", "s3:GetObjectVersion")
+    call.require_object(bucket, key, found, *actions)
     if found is None:
         raise S3Error(Code.NoSuchKey, Key=key)
     return found
+
+
+def _require_tags(call: Call, source: ObjectRecord) -> None:
+    """Tags that a copy takes along are read there and set here; raises S3Error: AccessDenied.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+    """
+    if source.tags:
+        call.require(_READ_TAGS, call.store.buckets.get(source.bucket), source.key, source.uploader)
+        call.require("s3:PutObjectTagging", call.bucket, call.key, call.caller.uploader)
 
 
 def source_conditions(call: Call) -> Conditions:
@@ -220,7 +231,11 @@ def _read_answer(call: Call, found: Found, overrides: dict[str, str]) -> Answer:
     if found.not_modified:
         return Answer(304, not_modified_headers(found.record))
     checksum_mode = call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
-    headers = read_headers(found, overrides, checksum_mode=checksum_mode)
+    record = found.record
+    tags_shown = bool(record.tags) and call.decide(_READ_TAGS, call.bucket, record.key, record.uploader).allowed
+    headers = read_headers(
+        found, overrides, checksum_mode=checksum_mode, reserved=reserved_metadata(call), tags_shown=tags_shown
+    )
     if "versionId" in call.query:
         headers.append(("x-amz-version-id", NULL_VERSION))
     return Answer(206 if found.partial else 200, headers)

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import Claims, IncomingBody
-from gateway.objects.put import Attributes, Target, put_object
-from gateway.policy.model import Principal
+from gateway.objects.put import Attributes, put_object
+from gateway.policy.model import Identity
 from gateway.s3.address import Address, validate_key
 from gateway.s3.checksums import parse_checksum_headers
 from gateway.s3.conditions import parse_write_condition
@@ -32,7 +32,7 @@ from gateway.store.records import ObjectRecord
 from gateway.web.answers import Answer, xml_answer
 from gateway.web.bodies import received
 from gateway.web.call import Call, check_expected_owner
-from gateway.web.identity import open_key, principal_of
+from gateway.web.identity import find_signer, reserved_metadata, settle, settle_uploader
 
 
 async def post_object(call: Call) -> Answer:
@@ -44,7 +44,8 @@ async def post_object(call: Call) -> Answer:
     arriving = received(call)
     first = await _read_fields(parser, arriving)
     fields = parser.fields
-    call.principal = await _authenticate(call, fields)
+    call.identity = await _authenticate(call, fields)
+    settle_uploader(call, fields, stores=True)
     key = expand_filename(required_field(fields, "key"), parser.filename)
     if not key:
         raise S3Error(Code.InvalidArgument, "User key must have a length greater than 0.", ArgumentName="key")
@@ -52,8 +53,13 @@ async def post_object(call: Call) -> Answer:
     call.address = Address(call.address.bucket, key)
     policy = parse_policy(required_field(fields, "policy"))
     check_policy(policy, fields, call.address.bucket or "", key, now_s=call.now_s)
-    await _authorise(call)
-    refuse_unsupported_headers(call.operation, {**fields, "x-amz-acl": fields.get("acl", fields.get("x-amz-acl", ""))})
+    headers = {
+        **fields,
+        "x-amz-acl": fields.get("acl", fields.get("x-amz-acl", "")),
+        "x-amz-tagging": fields.get("tagging", ""),
+    }
+    _authorise(call, headers)
+    refuse_unsupported_headers(call.operation, headers, public=call.is_public)
     success = parse_success_action(fields)
     checksum = parse_checksum_headers(fields)
     body = IncomingBody(
@@ -66,8 +72,8 @@ async def post_object(call: Call) -> Answer:
         ),
         exact=False,
     )
-    target = Target(call.bucket, key, call.caller.name)
-    record = await put_object(call.rooms, target, body, _attributes(fields), parse_write_condition(fields))
+    attributes = _attributes(call, fields)
+    record = await put_object(call.rooms, call.target, body, attributes, parse_write_condition(fields))
     if success.redirect is not None:
         return Answer(303, [("Location", render_redirect(success.redirect, record.bucket, key, record.etag))])
     return _answer(call, record, success.status)
@@ -83,22 +89,23 @@ async def _read_fields(parser: PostFormParser, arriving: AsyncIterator[bytes]) -
     raise S3Error(Code.MalformedPOSTRequest)
 
 
-async def _authenticate(call: Call, fields: Mapping[str, str]) -> Principal:
+async def _authenticate(call: Call, fields: Mapping[str, str]) -> Identity:
     credentials = parse_post_credentials(fields)
     if credentials is None:
         raise S3Error(Code.AccessDenied)
     if call.verified is not None:
         raise S3Error(Code.InvalidArgument, "Only one auth mechanism allowed", ArgumentName="Authorization")
-    key = await open_key(call.services, credentials.access_key_id)
-    verify_post(fields, credentials, key.secret if key else None, call.services.verifier)
-    if key is None:
+    signer = await find_signer(call, credentials)
+    token = credentials.session_token if signer is not None and signer.identity.session else None
+    verify_post(fields, credentials, signer.secret if signer else None, call.services.verifier, session_token=token)
+    if signer is None:
         raise S3Error(Code.InvalidAccessKeyId, AWSAccessKeyId=credentials.access_key_id)
-    return principal_of(call.services, key, call.now_s)
+    return settle(call.services, signer, call.now_s)
 
 
-async def _authorise(call: Call) -> None:
-    found = await call.store.catalog.find(call.bucket.bucket, call.key)
-    call.require(call.operation.action, call.bucket, call.key, found.uploader if found else None)
+def _authorise(call: Call, headers: Mapping[str, str]) -> None:
+    call.require(call.operation.action, call.bucket, call.key)
+    call.require_extras(call.bucket, call.key, headers)
     check_expected_owner(call, call.bucket)
 
 
@@ -123,8 +130,9 @@ async def _file_pieces(
     check_content_length(policy, size)
 
 
-def _attributes(fields: Mapping[str, str]) -> Attributes:
+def _attributes(call: Call, fields: Mapping[str, str]) -> Attributes:
     headers, metadata = parse_object_headers(fields)
+    metadata.pop(reserved_metadata(call), None)
     tagging = fields.get("tagging")
     return Attributes(headers, metadata, parse_tagging(tagging.encode()) if tagging else {})
 

@@ -28,4 +28,5 @@ async def delete_object_tagging(call: Call) -> Answer:
 
 
 async def _replace(call: Call, tags: Mapping[str, str]) -> None:
-    await set_tags(call.rooms, call.object, tags)
+    record = call.object
+    await set_tags(call.rooms, record, tags, call.only_of(call.bucket, record.key, *call.actions))

@@ -1,0 +1,67 @@
+"""STS at the same address: a form that is posted to the root, signed for the service `sts`.
+
+Its signature covers the hash of the body and no header says it, so here, and only here, a small body is read before the
+signature is checked.
+https://docs.aws.amazon.com/STS/latest/APIReference/welcome.html
+"""
+
+from hashlib import sha256
+from typing import Final
+
+from gateway.errors import Code, S3Error
+from gateway.s3.operations import ASSUME_ROLE
+from gateway.s3.sts import in_sts_words, render_sts_error
+from gateway.sigv4.credentials import parse_credentials
+from gateway.web.answers import Answer
+from gateway.web.bodies import received
+from gateway.web.call import Call, StsRequest
+from gateway.web.identity import find_signer, settle
+
+MAX_FORM: Final = 64 << 10
+_FORM: Final = "application/x-www-form-urlencoded"
+
+
+def is_sts(call: Call) -> bool:
+    """Is this a request to STS? S3 has no operation that posts such a form."""
+    if call.wire.method != "POST" or call.address.bucket is not None:
+        return False
+    return call.headers.get("content-type", "").partition(";")[0].strip(" \t").lower() == _FORM
+
+
+async def admit_sts(call: Call) -> None:
+    """Read the form, check who signed it, and whether they may begin sessions.
+
+    Raises S3Error: AccessDenied, EntityTooLarge, and what parsing and verifying raise.
+    """
+    call.operation = ASSUME_ROLE
+    if call.wire.raw_query:
+        raise S3Error(Code.ValidationError, "The parameters belong into the body.")
+    credentials = parse_credentials(call.wire, service="sts")
+    if credentials is None:
+        raise S3Error(Code.MissingAuthenticationToken)
+    form = await _read_form(call)
+    hashed = sha256(form).hexdigest()
+    verifier = call.services.verifier
+    signer = await find_signer(call, credentials)
+    if signer is None:
+        verifier.refuse_unknown_sts(call.wire, credentials, hashed, now_s=call.now_s)
+    token = credentials.session_token if signer.identity.session else None
+    verifier.verify_sts(call.wire, credentials, signer.secret, hashed, now_s=call.now_s, session_token=token)
+    call.identity = settle(call.services, signer, call.now_s)
+    call.sts = StsRequest(form, signer.key)
+    call.require(call.operation.action, None)
+
+
+def sts_error_answer(error: S3Error, request_id: str) -> Answer:
+    """A refusal in the form and by the codes that clients of STS read."""
+    told = in_sts_words(error)
+    return Answer(told.code.status, [("Content-Type", "text/xml")], render_sts_error(told, request_id))
+
+
+async def _read_form(call: Call) -> bytes:
+    data = bytearray()
+    async for piece in received(call):
+        data += piece
+        if len(data) > MAX_FORM:
+            raise S3Error(Code.EntityTooLarge, MaxSizeAllowed=MAX_FORM)
+    return bytes(data)
