@@ -120,6 +120,11 @@ class Gateway:
         return self.directory / "var" / "anbar.sqlite"
 
     @property
+    def key_ring_file(self) -> Path:
+        """The keys that seal secrets and session tokens."""
+        return self.directory / "var" / "key_ring"
+
+    @property
     def pid(self) -> int:
         """The process id of the running gateway."""
         if self.process is None:
@@ -242,7 +247,7 @@ class Gateway:
         (self.directory / "policies").mkdir()
         for project, text in policies.items():
             (self.directory / "policies" / f"{project}.toml").write_text(text)
-        KeyRing.create(self.directory / "var" / "key_ring")
+        KeyRing.create(self.key_ring_file)
         if self.tls:
             write_certificate(self.directory)
         self._write_config()

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote_to_bytes
 
-from tests.support.raw_http import Request
+from tests.support.raw_http import Headers, Request
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 STREAMING_SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
@@ -108,7 +108,10 @@ def canonical_headers(request: Request, signed: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """One access key, and the scope it signs for; `dataclasses.replace` makes the wrong ones."""
+    """One access key, and the scope it signs for; `dataclasses.replace` makes the wrong ones.
+
+    `session_token` is that of temporary credentials; it goes along wherever they sign.
+    """
 
     access_key_id: str
     secret_access_key: str
@@ -117,6 +120,7 @@ class Signer:
     terminator: str = "aws4_request"
     algorithm: str = "AWS4-HMAC-SHA256"
     scope_day: str | None = None
+    session_token: str | None = None
 
     def scope(self, date: str) -> str:
         return (
@@ -163,7 +167,9 @@ class Signer:
         """
         payload = sha256_hex(request.body) if payload is None else payload
         date = amz_date(time.time() if now_s is None else now_s)
-        extra = (("x-amz-content-sha256", payload), ("x-amz-date", date))
+        extra: Headers = (("x-amz-content-sha256", payload), ("x-amz-date", date))
+        if self.session_token is not None:
+            extra += (("x-amz-security-token", self.session_token),)
         request = replace(request, headers=request.headers + extra)
         source = request if sign_as is None else replace(sign_as, headers=sign_as.headers + extra)
         names = sorted({name.lower() for name, _ in source.headers} if signed is None else signed)
@@ -191,6 +197,7 @@ class Signer:
             ("X-Amz-Credential", f"{self.access_key_id}/{self.scope(date)}"),
             ("X-Amz-Date", date),
             *([("X-Amz-Expires", expires)] if expires is not None else []),
+            *([("X-Amz-Security-Token", self.session_token)] if self.session_token is not None else []),
             ("X-Amz-SignedHeaders", ";".join(names)),
         ]
         request = request.with_query("&".join(f"{name}={uri_encode(value)}" for name, value in parameters))
@@ -228,6 +235,7 @@ class Signer:
             "x-amz-credential": f"{self.access_key_id}/{self.scope(date)}",
             "x-amz-date": date,
             "policy": policy,
+            **({"x-amz-security-token": self.session_token} if self.session_token is not None else {}),
             "x-amz-signature": self.seal(date, policy),
         }
 
