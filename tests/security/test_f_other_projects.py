@@ -1,12 +1,20 @@
 """F: what one project may do to another: nothing, by whatever way the other's key is named."""
 
-import re
 import threading
 from dataclasses import replace
 
 import pytest
 
-from tests.support.caller import Caller, complete_document, delete_document, parse_xml, refused, text, texts
+from tests.support.caller import (
+    Caller,
+    complete_document,
+    delete_document,
+    parse_xml,
+    refused,
+    same_but_ids,
+    text,
+    texts,
+)
 from tests.support.raw_http import Answer
 from tests.support.signer import content_md5, object_path
 
@@ -18,17 +26,6 @@ def secret(stranger: Caller) -> str:
     """An object of the other project: bucket and key for a copy source."""
     stranger.put(THEIRS, "secret", b"theirs", [("x-amz-meta-mark", "theirs")])
     return f"/{THEIRS}/secret"
-
-
-def same_but_ids(first: Answer, second: Answer) -> bool:
-    """Whether two refusals tell the same, apart from ids, dates and the resource that was asked for."""
-
-    def told(answer: Answer) -> tuple[int, bytes, list[tuple[str, str]]]:
-        body = re.sub(rb"<(RequestId|HostId|Resource)>[^<]*</\1>", b"", answer.body)
-        passing = ("x-amz-request-id", "x-amz-id-2", "date", "content-length")
-        return answer.status, body, [pair for pair in answer.headers if pair[0].lower() not in passing]
-
-    return told(first) == told(second)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])

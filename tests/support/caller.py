@@ -1,5 +1,6 @@
 """Somebody with an access key who talks to a running gateway by hand, and what must hold for every refusal."""
 
+import re
 import secrets
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Collection, Sequence
@@ -195,6 +196,17 @@ def refused(answer: Answer, status: int | Collection[int], *codes: str) -> Eleme
     assert text(root, "RequestId") == answer.header("x-amz-request-id"), answer
     assert_nothing_about_the_server(answer)
     return root
+
+
+def same_but_ids(first: Answer, second: Answer) -> bool:
+    """Whether two refusals tell the same, apart from ids, dates and the resource that was asked for."""
+
+    def told(answer: Answer) -> tuple[int, bytes, list[tuple[str, str]]]:
+        body = re.sub(rb"<(RequestId|HostId|Resource)>[^<]*</\1>", b"", answer.body)
+        passing = ("x-amz-request-id", "x-amz-id-2", "date", "content-length")
+        return answer.status, body, [pair for pair in answer.headers if pair[0].lower() not in passing]
+
+    return told(first) == told(second)
 
 
 def assert_nothing_about_the_server(answer: Answer) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from gateway.store.access_keys import AccessKeys
+from gateway.sigv4.model import SecretAccessKey
+from gateway.store.access_keys import AccessKeys, OpenedKey
 from gateway.store.database import Database
 from gateway.store.key_ring import KeyRing
+from gateway.store.session_tokens import SessionTokens
 from tests.support.caller import Caller, parse_xml, text
 from tests.support.gateway import Gateway
 from tests.support.raw_http import Answer, Request
@@ -84,3 +86,16 @@ def session_of(service: Caller, project: str, end_user: str, **parameters: str) 
     names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
     access_key_id, secret, token = (text(found, f".//Credentials/{name}") for name in names)
     return replace(service, signer=Signer(access_key_id, secret, session_token=token))
+
+
+def sealed_session(
+    cast: Cast, parent: str, end_user: str, *, ring: KeyRing | None = None, now_s: float | None = None
+) -> Caller:
+    """A session that the gateway would not begin: of anybody ("project/principal"), at any time, lasting 15 minutes."""
+    caller = cast.members[parent]
+    project, _, principal = parent.partition("/")
+    key = OpenedKey(caller.signer.access_key_id, project, principal, SecretAccessKey("not needed"))
+    tokens = SessionTokens(ring or KeyRing.load(cast.gateway.key_ring_file))
+    made = tokens.issue(key, end_user, None, now_s=int(time.time() if now_s is None else now_s), duration_s=900)
+    signer = Signer(made.access_key_id, made.secret_access_key, session_token=made.session_token)
+    return replace(caller, signer=signer)
