@@ -533,6 +533,19 @@ def test_f13_the_name_of_an_uploader_is_the_same_uploader(cast, u1, admin, mark)
     assert u1.get(MEDIA, mark).body == b"for u1"
 
 
+@pytest.mark.parametrize("directive", ["COPY", "REPLACE"])
+def test_f13_metadata_of_another_project_names_no_uploader_here(cast, u1, mark, directive):
+    """There the header is an ordinary one, and so is ours there."""
+    theirs = cast["other/u1"]
+    theirs.put("other-open", mark, b"bytes", [(NAME, "u2"), ("x-amz-meta-album", "7")])
+    assert theirs.get("other-open", mark).header(NAME) == "u2"
+    answer = copy(u1, f"/{MEDIA}/{mark}", f"/other-open/{mark}", ("x-amz-metadata-directive", directive))
+    assert answer.status == 200
+    found = u1.get(MEDIA, mark)
+    assert found.header(NAME) is None
+    assert found.header("x-amz-meta-album") == ("7" if directive == "COPY" else None)
+
+
 def test_f13_each_project_has_its_own_header(cast, mark):
     service = cast["other/backend"]
     service.put("other-media", mark, b"x", [("x-amz-meta-owner", "sara"), (NAME, "u2")])

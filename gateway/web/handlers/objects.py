@@ -110,16 +110,17 @@ async def copy_object(call: Call) -> Answer:
         )
     metadata = parse_directive(call.headers.get("x-amz-metadata-directive"), "x-amz-metadata-directive")
     tagging = parse_directive(call.headers.get("x-amz-tagging-directive"), "x-amz-tagging-directive")
-    own = attributes_of(call)
+    own, uploader = attributes_of(call), reserved_metadata(call)
     _refuse_copy_onto_itself(call, source, metadata, tagging)
     if tagging is Directive.COPY:
         _require_tags(call, source)
 
     def attributes(current: ObjectRecord) -> Attributes:
         replaced = metadata is Directive.REPLACE
+        kept = {name: value for name, value in current.metadata.items() if name != uploader}
         return Attributes(
             own.headers if replaced else current.headers,
-            own.metadata if replaced else current.metadata,
+            own.metadata if replaced else kept,
             own.tags if tagging is Directive.REPLACE else current.tags,
         )
 
