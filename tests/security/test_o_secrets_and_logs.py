@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.caller import Caller, refused, text
-from tests.support.gateway import Gateway
+from tests.support.cast import Cast, assume_role
+from tests.support.gateway import DEMO_POLICY, OTHER_POLICY, Gateway
 from tests.support.raw_http import all_answers
 from tests.support.signer import amz_date
 
@@ -17,8 +18,49 @@ from tests.support.signer import amz_date
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory):
     """A gateway of its own, whose every output is searched."""
-    with Gateway(tmp_path_factory.mktemp("watched")) as running:
+    demo = DEMO_POLICY.replace("[[cors]]", '[principals.backend]\nrole = "service"\n\n[[cors]]')
+    with Gateway(tmp_path_factory.mktemp("watched"), policies={"demo": demo, "other": OTHER_POLICY}) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def cast(watched: Gateway) -> Cast:
+    return Cast.at(watched, ["demo/backend"])
+
+
+@pytest.fixture(scope="module")
+def session(cast: Cast) -> Caller:
+    """The temporary credentials of an end user; nobody but who asked for them ever sees them again."""
+    return cast["demo/backend/sara"]
+
+
+def whispers_of_a_session(cast: Cast, session: Caller) -> set[str]:
+    """Use temporary credentials in every way, rightly and wrongly; what must never be seen again."""
+    service, target = cast["demo/backend"], "/demo-media/of-sara"
+    session.put("demo-media", "of-sara", b"bytes")
+    token = session.signer.session_token or ""
+    for signer in (
+        session.signer,
+        replace(session.signer, session_token=None),
+        replace(session.signer, session_token=token[:-5] + "AAAAA"),
+        replace(session.signer, secret_access_key="W" * 40),
+        replace(cast.members["demo/backend"].signer, session_token=token),
+    ):
+        caller = replace(session, signer=signer)
+        caller.get("demo-media", "of-sara")
+        caller.get("demo-media", "of-nobody")
+        for request in (caller.presigned("GET", target), caller.presigned("PUT", "/demo-media/of-nobody/x", b"x")):
+            caller.ask(request)
+            all_answers(caller.host, caller.port, request.head().replace(b"HTTP/1.1", b"HTTP/9.9"))
+        assume_role(caller, "demo", "sara", Policy='{"secret": "policy-of-a-session"}')
+    assert service.get("demo-media", "of-sara").status == 200
+    return {
+        session.signer.secret_access_key,
+        token,
+        token[:-5],
+        service.signer.secret_access_key,
+        "policy-of-a-session",
+    }
 
 
 def whispers(gateway: Gateway) -> tuple[set[str], Caller]:
@@ -61,8 +103,9 @@ def whispers(gateway: Gateway) -> tuple[set[str], Caller]:
     return {each for each in hidden if each}, caller
 
 
-def test_o01_nothing_that_was_whispered_is_in_a_log_or_a_process_table(watched):
+def test_o01_nothing_that_was_whispered_is_in_a_log_or_a_process_table(watched, cast, session):
     hidden, caller = whispers(watched)
+    hidden |= whispers_of_a_session(cast, session)
     outputs = watched.stderr()
     for name in ("cmdline", "environ"):
         outputs += Path(f"/proc/{watched.pid}/{name}").read_bytes().decode(errors="replace")
@@ -90,11 +133,13 @@ def test_o01_a_process_of_another_user_cannot_read_the_gateways_memory(watched):
     assert core.split()[4] == "0"
 
 
-def test_o02_no_file_of_the_gateway_holds_a_secret_in_plain_text(watched):
+def test_o02_no_file_of_the_gateway_holds_a_secret_in_plain_text(watched, cast, session):
     whispers(watched)
+    whispers_of_a_session(cast, session)
     caller = Caller.of(watched)
     spellings = set()
-    for secret in (watched.secret_access_key, watched.other_secret_access_key):
+    of_session = (session.signer.secret_access_key, session.signer.session_token or "")
+    for secret in (watched.secret_access_key, watched.other_secret_access_key, *of_session):
         spellings |= {
             secret.encode(),
             base64.b64encode(secret.encode()),
