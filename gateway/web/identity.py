@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from gateway.errors import Code, S3Error
 from gateway.policy.end_users import is_end_user
-from gateway.policy.model import UPLOADER_HEADER, Identity, Role
+from gateway.policy.evaluate import Rules
+from gateway.policy.model import UPLOADER_HEADER, Identity, Principal, Role
 from gateway.s3.headers import METADATA_PREFIX
 from gateway.sigv4.credentials import parse_credentials
 from gateway.sigv4.hoisted import hoisted_headers
@@ -51,7 +52,8 @@ async def authenticate(call: Call) -> None:
 async def find_signer(call: Call, credentials: Credentials) -> Signer | None:
     """Who has these credentials, if the policies still know them; None: nobody.
 
-    A session is nobody's any more once the key that began it is disabled, or its principal is no service.
+    A session is nobody's any more once the key that began it is disabled, its principal is no service, or its end user
+    has the name of a principal with other rights.
     Raises S3Error: InvalidToken (not of ours, or of another key), ServiceUnavailable.
     """
     token, access_key_id = credentials.session_token, credentials.access_key_id
@@ -63,6 +65,8 @@ async def find_signer(call: Call, credentials: Credentials) -> Signer | None:
     key = await _open_key(call, session.parent_access_key_id)
     parent = call.rules.identity(key.project, key.principal) if key is not None else None
     if key is None or parent is None or parent.role is not Role.SERVICE:
+        return None
+    if _is_anothers_name(call.rules, parent.principal, session.end_user):
         return None
     identity = Identity(parent.principal, session.end_user, session=True, narrowed_by=session.narrowed_by)
     return Signer(identity, key, session.secret, session.expires_s)
@@ -116,7 +120,10 @@ def require_nobodys_name(call: Call, end_user: str) -> None:
 
     Raises S3Error: AccessDenied.
     """
-    identity = call.caller
-    namesake = call.rules.policies.principal(identity.project, end_user)
-    if namesake is not None and namesake.role is not Role.UPLOADER and namesake != identity.principal:
+    if _is_anothers_name(call.rules, call.caller.principal, end_user):
         raise S3Error(Code.AccessDenied, f"{end_user} is a principal of the project, and no uploader.")
+
+
+def _is_anothers_name(rules: Rules, service: Principal, end_user: str) -> bool:
+    namesake = rules.policies.principal(service.project, end_user)
+    return namesake is not None and namesake.role is not Role.UPLOADER and namesake != service

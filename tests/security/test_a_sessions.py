@@ -194,3 +194,18 @@ def test_a_session_never_reaches_beyond_its_policy_or_its_end_user(cast, sara):
 def test_a_session_does_not_take_the_name_of_a_principal_with_other_rights(cast, sara, end_user):
     answer = assume_role(cast["demo/backend"], "demo", end_user)
     assert (answer.status, text(parse_xml(answer.body), "Error/Code")) == (403, "AccessDenied")
+
+
+@pytest.mark.parametrize("end_user", ["ops", "viewer"])
+def test_a_session_ends_when_somebody_with_other_rights_gets_its_end_users_name(cast, sara, store, end_user):
+    """It was begun before the policies named that principal; what is own to both would be open to it."""
+    session = sealed_session(cast, "demo/backend", end_user)
+    refused(store(session), 403, "InvalidAccessKeyId")
+    cast["demo/ops"].put(MEDIA, "of-ops", b"inner")
+    refused(session.get(MEDIA, "of-ops"), 403, "InvalidAccessKeyId")
+
+
+def test_a_session_may_have_the_name_of_an_uploader_or_of_its_service(cast, sara):
+    for end_user in ("u1", "backend"):
+        cast[f"demo/{end_user}"].put(MEDIA, f"of-{end_user}", b"own")
+        assert cast[f"demo/backend/{end_user}"].get(MEDIA, f"of-{end_user}").body == b"own"
