@@ -454,6 +454,12 @@ def test_another_projects_bucket_is_closed_whatever_the_role(stage, name, column
 
 
 @pytest.mark.parametrize("column", COLUMNS)
+def test_a_categorys_bucket_is_removed_by_nobody(stage, column):
+    for bucket in CATEGORIES:
+        is_denied(ask(stage, column, "DeleteBucket", bucket))
+
+
+@pytest.mark.parametrize("column", COLUMNS)
 def test_a_bucket_that_is_nobodys_is_missing_to_who_signs(stage, column):
     answer = stage.callers[column].call("GET", "/no-such-bucket/k")
     is_denied(answer) if column == "anonymous" else refused(answer, 404, "NoSuchBucket")
