@@ -21,16 +21,33 @@ _MODELS = botocore.loaders.create_loader()
 
 def s3_client(gateway: Gateway, *, region: str | None = "us-east-1", other: bool = False, **config: Any) -> Any:
     """A boto3 client of the project demo (`other`: of the project other); `config` goes to botocore's Config."""
+    access_key_id = gateway.other_access_key_id if other else gateway.access_key_id
+    secret_access_key = gateway.other_secret_access_key if other else gateway.secret_access_key
+    return aws_client(gateway, "s3", access_key_id, secret_access_key, region=region, **config)
+
+
+def aws_client(
+    gateway: Gateway,
+    service: str,
+    access_key_id: str,
+    secret_access_key: str,
+    session_token: str | None = None,
+    *,
+    region: str | None = "us-east-1",
+    **config: Any,
+) -> Any:
+    """A boto3 client of `service` (s3 or sts) with a key or a session of anybody's."""
     core = botocore.session.get_session()
     core.register_component("data_loader", _MODELS)
     session = boto3.session.Session(
         botocore_session=core,
-        aws_access_key_id=gateway.other_access_key_id if other else gateway.access_key_id,
-        aws_secret_access_key=gateway.other_secret_access_key if other else gateway.secret_access_key,
+        aws_access_key_id=access_key_id,
+        aws_secret_access_key=secret_access_key,
+        aws_session_token=session_token,
     )
     config.setdefault("retries", {"total_max_attempts": 1})
     return session.client(
-        "s3",
+        service,
         endpoint_url=gateway.endpoint,
         region_name=region,
         verify=str(gateway.ca_file) if gateway.ca_file else None,
