@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from tests.support.gateway import Gateway
+from tests.support.media_house import PRIVATE, PUBLIC, ROLE, MediaHouse
 
 SCRIPTS = Path(__file__).parent / "node"
 RUN_TIMEOUT_S = 180
@@ -53,13 +54,15 @@ class Run:
         return url.hostname in {self.gateway.host, "s3.localhost"} and unquote(url.path) == f"/{self.bucket}/{key}"
 
 
-def run_node(script: str, gateway: Gateway, *, virtual: bool = False) -> Run:
-    """Run `node/SCRIPT` with a bucket name of its own; virtual: bucket.s3.localhost instead of the path style."""
+def run_node(
+    script: str, gateway: Gateway, *, virtual: bool = False, environment: Mapping[str, str] | None = None
+) -> Run:
+    """Run `node/SCRIPT` with a bucket name of its own, or as `environment` tells it; virtual: bucket.s3.localhost."""
     if not (SCRIPTS / "node_modules").is_dir():
         raise FileNotFoundError("tests/wire/node has no node_modules: `make test` installs them, or `npm ci` there")
-    bucket = f"node-{secrets.token_hex(8)}"
+    told = environment or gateway_environment(gateway, f"node-{secrets.token_hex(8)}")
     environment = {
-        **gateway_environment(gateway, bucket),
+        **told,
         "STYLE": "virtual" if virtual else "path",
         "NODE_NO_WARNINGS": "1",
         "AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE": "1",
@@ -67,7 +70,7 @@ def run_node(script: str, gateway: Gateway, *, virtual: bool = False) -> Run:
     if gateway.ca_file is not None:
         environment["NODE_EXTRA_CA_CERTS"] = str(gateway.ca_file)
     output = run_client([node_program(), script], cwd=SCRIPTS, environment=environment)
-    return Run(gateway, bucket, virtual, json.loads(output))
+    return Run(gateway, told["BUCKET"], virtual, json.loads(output))
 
 
 def node_program() -> str:
@@ -87,6 +90,19 @@ def gateway_environment(gateway: Gateway, bucket: str) -> dict[str, str]:
         "ACCESS_KEY_ID": gateway.access_key_id,
         "SECRET_ACCESS_KEY": gateway.secret_access_key,
         "BUCKET": bucket,
+    }
+
+
+def end_user_environment(house: MediaHouse, end_user: str, foreign_key: str) -> dict[str, str]:
+    """What a script is told that acts as app's service, for `end_user`; somebody else owns `foreign_key`."""
+    key = house.keys["backend"]
+    return gateway_environment(house.gateway, PRIVATE) | {
+        "ACCESS_KEY_ID": key.access_key_id,
+        "SECRET_ACCESS_KEY": key.secret_access_key,
+        "PUBLIC_BUCKET": PUBLIC,
+        "ROLE_ARN": ROLE,
+        "END_USER": end_user,
+        "FOREIGN_KEY": foreign_key,
     }
 
 

@@ -12,15 +12,19 @@ import secrets
 import shutil
 import sys
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.gateway import Gateway
+from tests.support.media_house import PRIVATE, EndUser, MediaHouse
 from tests.wire.node_clients import (
     MIB,
     Run,
     body,
+    end_user_environment,
     etag,
     etag_in_parts,
     failed,
@@ -56,10 +60,13 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sdk(any_gateway: Gateway, program: Path, request: pytest.FixtureRequest) -> Run:
     bucket = f"go-{secrets.token_hex(8)}"
     environment = gateway_environment(any_gateway, bucket) | {"STYLE": request.param}
-    if any_gateway.ca_file is not None:
-        environment["SSL_CERT_FILE"] = str(any_gateway.ca_file)
-    output = run_client([str(program)], cwd=SOURCE, environment=environment)
-    return Run(any_gateway, bucket, request.param == "virtual", json.loads(output))
+    cases = run_cases(program, any_gateway, environment)
+    return Run(any_gateway, bucket, request.param == "virtual", cases)
+
+
+def run_cases(program: Path, gateway: Gateway, environment: Mapping[str, str]) -> Any:
+    certificates = {} if gateway.ca_file is None else {"SSL_CERT_FILE": str(gateway.ca_file)}
+    return json.loads(run_client([str(program)], cwd=SOURCE, environment={**environment, **certificates}))
 
 
 def test_a_bucket_is_made_once(sdk: Run) -> None:
@@ -137,3 +144,17 @@ def test_presigned_requests_put_get_and_head(sdk: Run) -> None:
 )
 def test_errors_are_the_ones_the_sdk_knows(sdk: Run, asked: str, status: int, name: str) -> None:
     assert failed(sdk.facts("errors")[asked], status, name), sdk.facts("errors")[asked]
+
+
+def test_a_session_uploads_lists_and_reads_what_is_its_own_and_nothing_else(
+    media_house: MediaHouse, lea: EndUser, tom: EndUser, program: Path
+) -> None:
+    foreign = tom.path("foreign")
+    tom.s3.put_object(Bucket=PRIVATE, Key=foreign, Body=b"his")
+    environment = end_user_environment(media_house, lea.name, foreign)
+    run = Run(media_house.gateway, PRIVATE, False, run_cases(program, media_house.gateway, environment))
+    facts = run.facts("end_user")
+    assert has_body(facts["got"], LARGE)
+    assert facts["listed"] == [lea.path("go é")]
+    for refused in ("foreign", "onto", "admin"):
+        assert failed(facts[refused], 403, "AccessDenied"), facts[refused]

@@ -1,7 +1,7 @@
 // The AWS SDK for Go v2 at a gateway: each case prints its facts for tests/wire/test_go_sdk.py to judge.
 //
 // Environment: ENDPOINT, ACCESS_KEY_ID, SECRET_ACCESS_KEY, BUCKET (a name that nobody has used), STYLE ("path" or
-// "virtual") and, for TLS, SSL_CERT_FILE.
+// "virtual") and, for TLS, SSL_CERT_FILE. With END_USER it is the service of end_users.go instead.
 package main
 
 import (
@@ -294,10 +294,11 @@ func told(run func() facts) (result facts) {
 }
 
 func main() {
-	cases := []struct {
+	type wireCase struct {
 		name string
 		run  func() facts
-	}{
+	}
+	cases := []wireCase{
 		{"create_bucket", createBucket},
 		{"put_a_buffer", putABuffer},
 		{"put_a_stream", putAStream},
@@ -308,6 +309,9 @@ func main() {
 		{"copy_and_delete", copyAndDelete},
 		{"presigned", presigned},
 		{"errors", errorsOf},
+	}
+	if os.Getenv("END_USER") != "" {
+		cases = []wireCase{{"end_user", endUser}}
 	}
 	results := facts{}
 	for _, each := range cases {
