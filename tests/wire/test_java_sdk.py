@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,10 +20,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import NoEncryption, pkcs12
 
 from tests.support.gateway import Gateway
+from tests.support.media_house import PRIVATE, EndUser, MediaHouse
 from tests.wire.node_clients import (
     MIB,
     Run,
     body,
+    end_user_environment,
     etag,
     etag_in_parts,
     failed,
@@ -64,20 +67,25 @@ def sdk(
 ) -> Run:
     bucket = f"java-{secrets.token_hex(8)}"
     virtual = request.param == "virtual"
-    folder = tmp_path_factory.mktemp("java_run")
-    hosts = folder / "hosts"
-    hosts.write_text(f"127.0.0.1 localhost s3.localhost {bucket}.s3.localhost\n")
-    options = [f"-Djdk.net.hosts.file={hosts}", "-Dfile.encoding=UTF-8", "-XX:TieredStopAtLevel=1"]
-    if any_gateway.ca_file is not None:
-        trusted = folder / "trusted.p12"
-        write_trust_store(any_gateway.ca_file, trusted)
-        options += [f"-Djavax.net.ssl.trustStore={trusted}", "-Djavax.net.ssl.trustStoreType=PKCS12"]
     environment = gateway_environment(any_gateway, bucket) | {"STYLE": request.param}
     if virtual:
         environment["ENDPOINT"] = f"{urlsplit(any_gateway.endpoint).scheme}://s3.localhost:{any_gateway.port}"
+    return run_cases(any_gateway, jars, tmp_path_factory.mktemp("java_run"), environment)
+
+
+def run_cases(gateway: Gateway, jars: Path, folder: Path, environment: Mapping[str, str]) -> Run:
+    """Run the client; `folder` gets the files that Java wants."""
+    bucket = environment["BUCKET"]
+    hosts = folder / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost s3.localhost {bucket}.s3.localhost\n")
+    options = [f"-Djdk.net.hosts.file={hosts}", "-Dfile.encoding=UTF-8", "-XX:TieredStopAtLevel=1"]
+    if gateway.ca_file is not None:
+        trusted = folder / "trusted.p12"
+        write_trust_store(gateway.ca_file, trusted)
+        options += [f"-Djavax.net.ssl.trustStore={trusted}", "-Djavax.net.ssl.trustStoreType=PKCS12"]
     command = [program("java"), *options, "-cp", f"{jars}:{jars}/*", "Wire"]
     output = run_client(command, cwd=SOURCE, environment=environment)
-    return Run(any_gateway, bucket, virtual, json.loads(output))
+    return Run(gateway, bucket, environment.get("STYLE") == "virtual", json.loads(output))
 
 
 def write_trust_store(ca_file: Path, trusted: Path) -> None:
@@ -154,3 +162,17 @@ def test_presigned_requests_put_and_get(sdk: Run) -> None:
 )
 def test_errors_are_the_ones_the_sdk_knows(sdk: Run, asked: str, status: int, name: str) -> None:
     assert failed(sdk.facts("errors")[asked], status, name), sdk.facts("errors")[asked]
+
+
+def test_a_session_uploads_lists_and_reads_what_is_its_own_and_nothing_else(
+    media_house: MediaHouse, lea: EndUser, tom: EndUser, jars: Path, tmp_path: Path
+) -> None:
+    foreign = tom.path("foreign")
+    tom.s3.put_object(Bucket=PRIVATE, Key=foreign, Body=b"his")
+    environment = end_user_environment(media_house, lea.name, foreign)
+    facts = run_cases(media_house.gateway, jars, tmp_path, environment).facts("end_user")
+    assert facts["payload"].endswith("-TRAILER")
+    assert has_body(facts["got"], 3 * MIB + 17)
+    assert facts["listed"] == [lea.path("java é")]
+    for refused in ("foreign", "onto", "admin"):
+        assert failed(facts[refused], 403, "AccessDenied"), facts[refused]

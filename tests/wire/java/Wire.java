@@ -1,7 +1,9 @@
 // The AWS SDK for Java v2 at a gateway: each case prints its facts for tests/wire/test_java_sdk.py to judge.
 //
 // Environment: ENDPOINT (with the name that buckets are sub-domains of, for virtual-host style), ACCESS_KEY_ID,
-// SECRET_ACCESS_KEY, BUCKET (a name that nobody has used), STYLE ("path" or "virtual").
+// SECRET_ACCESS_KEY, BUCKET (a name that nobody has used), STYLE ("path" or "virtual"). With END_USER it is a service
+// that begins a session in that name: the key is a service's, ROLE_ARN names the session's role, BUCKET is there and has
+// FOREIGN_KEY, which is somebody else's.
 
 import java.io.ByteArrayInputStream;
 import java.io.InputStream;
@@ -20,7 +22,9 @@ import javax.crypto.Cipher;
 import javax.crypto.spec.IvParameterSpec;
 import javax.crypto.spec.SecretKeySpec;
 import software.amazon.awssdk.auth.credentials.AwsBasicCredentials;
+import software.amazon.awssdk.auth.credentials.AwsCredentialsProvider;
 import software.amazon.awssdk.auth.credentials.StaticCredentialsProvider;
+import software.amazon.awssdk.awscore.exception.AwsServiceException;
 import software.amazon.awssdk.core.ResponseInputStream;
 import software.amazon.awssdk.core.interceptor.Context;
 import software.amazon.awssdk.core.interceptor.ExecutionAttributes;
@@ -38,9 +42,10 @@ import software.amazon.awssdk.services.s3.model.GetObjectResponse;
 import software.amazon.awssdk.services.s3.model.ObjectIdentifier;
 import software.amazon.awssdk.services.s3.model.PutObjectRequest;
 import software.amazon.awssdk.services.s3.model.PutObjectResponse;
-import software.amazon.awssdk.services.s3.model.S3Exception;
 import software.amazon.awssdk.services.s3.model.S3Object;
 import software.amazon.awssdk.services.s3.presigner.S3Presigner;
+import software.amazon.awssdk.services.sts.StsClient;
+import software.amazon.awssdk.services.sts.auth.StsAssumeRoleCredentialsProvider;
 
 public final class Wire {
     interface Case {
@@ -55,13 +60,13 @@ public final class Wire {
     /** The headers of the last request with a body, which name the payload's form. */
     static volatile SdkHttpRequest lastPut;
 
-    static final S3Client S3 = client(System.getenv("SECRET_ACCESS_KEY"));
+    static S3Client S3 = client(credentials(System.getenv("SECRET_ACCESS_KEY")));
 
-    static S3Client client(String secret) {
+    static S3Client client(AwsCredentialsProvider credentials) {
         return S3Client.builder()
                 .endpointOverride(URI.create(System.getenv("ENDPOINT")))
                 .region(Region.of("default"))
-                .credentialsProvider(credentials(secret))
+                .credentialsProvider(credentials)
                 .serviceConfiguration(STYLE)
                 .httpClientBuilder(ApacheHttpClient.builder())
                 .overrideConfiguration(change -> change
@@ -125,7 +130,7 @@ public final class Wire {
     static Map<String, Object> failure(Case action) throws Exception {
         try {
             action.run();
-        } catch (S3Exception error) {
+        } catch (AwsServiceException error) {
             String code = error.awsErrorDetails() == null ? null : error.awsErrorDetails().errorCode();
             return facts("name", code, "status", error.statusCode(), "message", error.getMessage());
         }
@@ -256,7 +261,7 @@ public final class Wire {
     }
 
     static Map<String, Object> errors() throws Exception {
-        S3Client forger = client("x".repeat(40));
+        S3Client forger = client(credentials("x".repeat(40)));
         return facts(
                 "no_key", failure(() -> read("none")),
                 "exists", failure(() -> {
@@ -265,6 +270,45 @@ public final class Wire {
                 }),
                 "wrong_secret", failure(() -> {
                     forger.putObject(object("forged").build(), RequestBody.fromBytes(body(100)));
+                    return null;
+                }));
+    }
+
+    static AwsCredentialsProvider sessionOf(String name) {
+        StsClient sts = StsClient.builder()
+                .endpointOverride(URI.create(System.getenv("ENDPOINT")))
+                .region(Region.of("default"))
+                .credentialsProvider(credentials(System.getenv("SECRET_ACCESS_KEY")))
+                .httpClientBuilder(ApacheHttpClient.builder())
+                .build();
+        return StsAssumeRoleCredentialsProvider.builder()
+                .stsClient(sts)
+                .refreshRequest(asked -> asked.roleArn(System.getenv("ROLE_ARN")).roleSessionName(name))
+                .build();
+    }
+
+    static Map<String, Object> endUser() throws Exception {
+        String name = System.getenv("END_USER");
+        String foreign = System.getenv("FOREIGN_KEY");
+        String key = name + "/java é";
+        int size = 3 * MEBIBYTE + 17;
+        S3 = client(sessionOf(name));
+        S3.putObject(object(key).build(), RequestBody.fromInputStream(new ByteArrayInputStream(body(size)), size));
+        String payload = payload();
+        List<String> listed = S3.listObjectsV2Paginator(asked -> asked.bucket(BUCKET))
+                .contents().stream().map(S3Object::key).toList();
+        S3Client admin = client(sessionOf("ops"));
+        return facts(
+                "payload", payload,
+                "got", read(key),
+                "listed", listed,
+                "foreign", failure(() -> read(foreign)),
+                "onto", failure(() -> {
+                    S3.putObject(object(foreign).build(), RequestBody.fromBytes(body(10)));
+                    return null;
+                }),
+                "admin", failure(() -> {
+                    admin.listBuckets();
                     return null;
                 }));
     }
@@ -302,6 +346,10 @@ public final class Wire {
         cases.put("copy_and_delete", Wire::copyAndDelete);
         cases.put("presigned", Wire::presigned);
         cases.put("errors", Wire::errors);
+        if (System.getenv("END_USER") != null) {
+            cases.clear();
+            cases.put("end_user", Wire::endUser);
+        }
         Map<String, Object> results = new LinkedHashMap<>();
         cases.forEach((name, run) -> {
             try {
