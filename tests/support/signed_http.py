@@ -45,25 +45,27 @@ def sign_request(
     body: bytes = b"",
     region: str = "us-east-1",
     unsigned_payload: bool = False,
+    key: Credentials | None = None,
 ) -> SignedRequest:
-    """Sign with the demo project's key; `path` is text and gets encoded, as do names and values of the query."""
+    """Sign with `key`, the demo project's if there is none; `path` is text and gets encoded, as do names and values of the query."""
     text = encode_query(query)
     target = encode_path(path) + (f"?{text}" if text else "")
     request = AWSRequest(method, f"{gateway.endpoint}{target}", dict(headers or {}), body)
     if unsigned_payload:
         request.context["payload_signing_enabled"] = False
         request.context["client_config"] = None
-    signer = S3SigV4Auth(Credentials(gateway.access_key_id, gateway.secret_access_key), "s3", region)
+    signer = S3SigV4Auth(key or Credentials(gateway.access_key_id, gateway.secret_access_key), "s3", region)
     signer.add_auth(request)
     return SignedRequest(method, target, dict(request.headers.items()), body)
 
 
 class SignedConnection(Connection):
-    """A keep-alive connection whose requests are signed."""
+    """A keep-alive connection whose requests are signed, with `key` or else the demo project's."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, key: Credentials | None = None) -> None:
         super().__init__(gateway)
         self.gateway = gateway
+        self.key = key
 
     def send(self, request: SignedRequest) -> Response:
         """Send a request that has been signed before."""
@@ -81,5 +83,7 @@ class SignedConnection(Connection):
     ) -> Response:
         """Sign and send."""
         return self.send(
-            sign_request(self.gateway, method, path, query=query, headers=headers, body=body, region=region)
+            sign_request(
+                self.gateway, method, path, query=query, headers=headers, body=body, region=region, key=self.key
+            )
         )

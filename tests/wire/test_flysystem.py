@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from zlib import crc32
 
 import pytest
+from botocore.credentials import Credentials
 
 from tests.support.data import MIB, pattern
 from tests.support.gateway import Gateway
+from tests.support.media_house import PRIVATE, PUBLIC, EndUser, MediaHouse
 from tests.support.plain_http import Response, fetch
 from tests.support.signed_http import SignedConnection, encode_path
 
@@ -51,9 +53,9 @@ class Flysystem:
             region="default",
         )
 
-    def put(self, key: str, body: bytes, content_type: str = "text/plain") -> Response:
+    def put(self, key: str, body: bytes, content_type: str = "text/plain", acl: str = "private") -> Response:
         checksum = base64.b64encode(crc32(body).to_bytes(4, "big")).decode()
-        headers = {"Content-Type": content_type, "x-amz-acl": "private", "x-amz-checksum-crc32": checksum}
+        headers = {"Content-Type": content_type, "x-amz-acl": acl, "x-amz-checksum-crc32": checksum}
         return self.send("PUT", key, headers=headers, body=body)
 
     def file_exists(self, key: str) -> bool:
@@ -74,6 +76,10 @@ class Flysystem:
         acl = self.send("GET", key, query={"acl": ""})
         assert acl.status == 200
         return "public" if ALL_USERS.encode() in acl.body else "private"
+
+    def set_visibility(self, key: str, visibility: str) -> Response:
+        acl = "public-read" if visibility == "public" else "private"
+        return self.send("PUT", key, query={"acl": ""}, headers={"x-amz-acl": acl})
 
     def copy(self, source: str, key: str) -> Response:
         acl = self.visibility(source)
@@ -165,9 +171,68 @@ def test_a_listing_of_a_folder_shows_files_and_folders(disk: Flysystem) -> None:
 
 def test_public_visibility_is_refused_rather_than_pretended(disk: Flysystem) -> None:
     disk.put("a", b"x")
-    made_public = disk.send("PUT", "a", query={"acl": ""}, headers={"x-amz-acl": "public-read"})
+    made_public = disk.set_visibility("a", "public")
     assert (made_public.status, made_public.code) == (400, "AccessControlListNotSupported")
     assert disk.visibility("a") == "private"
+
+
+@pytest.fixture(params=["ops", "backend", "sara", "a session"])
+def key(media_house: MediaHouse, lea: EndUser, request: pytest.FixtureRequest) -> Credentials:
+    """Whoever an application's disk may sign as."""
+    found = lea.key if request.param == "a session" else media_house.keys[request.param]
+    return Credentials(found.access_key_id, found.secret_access_key, found.session_token)
+
+
+@pytest.fixture
+def public_disk(media_house: MediaHouse, key: Credentials) -> Iterator[Flysystem]:
+    with SignedConnection(media_house.gateway, key) as connection:
+        yield Flysystem(connection, PUBLIC)
+
+
+@pytest.fixture
+def private_disk(media_house: MediaHouse, key: Credentials) -> Iterator[Flysystem]:
+    with SignedConnection(media_house.gateway, key) as connection:
+        yield Flysystem(connection, PRIVATE)
+
+
+def test_in_a_public_category_all_files_are_public_however_they_are_put(public_disk: Flysystem, lea: EndUser) -> None:
+    for acl in ("private", "public-read"):
+        name = lea.path(f"{acl} +é.txt")
+        assert public_disk.put(name, b"body", acl=acl).status == 200
+        assert public_disk.visibility(name) == "public"
+    refused = public_disk.put(lea.path("b"), b"body", acl="public-read-write")
+    assert (refused.status, refused.code) == (400, "AccessControlListNotSupported")
+    assert public_disk.send("HEAD", lea.path("b")).status in (403, 404)
+
+
+def test_in_a_private_category_nothing_is_put_as_public(private_disk: Flysystem, lea: EndUser) -> None:
+    assert private_disk.put(lea.path("a"), b"body", acl="private").status == 200
+    assert private_disk.visibility(lea.path("a")) == "private"
+    for acl in ("public-read", "authenticated-read"):
+        refused = private_disk.put(lea.path("a"), b"changed", acl=acl)
+        assert (refused.status, refused.code) == (400, "AccessControlListNotSupported")
+    begun = private_disk.send("POST", lea.path("big"), query={"uploads": ""}, headers={"x-amz-acl": "public-read"})
+    assert (begun.status, begun.code) == (400, "AccessControlListNotSupported")
+    assert private_disk.send("GET", lea.path("a")).body == b"body"
+
+
+def test_visibility_is_set_to_what_it_is_and_to_nothing_else(
+    public_disk: Flysystem, private_disk: Flysystem, lea: EndUser
+) -> None:
+    for disk, true, false in ((public_disk, "public", "private"), (private_disk, "private", "public")):
+        disk.put(lea.path("a"), b"body")
+        assert disk.set_visibility(lea.path("a"), true).status == 200
+        refused = disk.set_visibility(lea.path("a"), false)
+        assert (refused.status, refused.code) == (400, "AccessControlListNotSupported")
+        assert disk.visibility(lea.path("a")) == true
+
+
+def test_a_file_is_copied_and_moved_in_a_public_category(public_disk: Flysystem, lea: EndUser) -> None:
+    public_disk.put(lea.path("a"), b"body")
+    assert public_disk.copy(lea.path("a"), lea.path("copy")).status == 200
+    public_disk.move(lea.path("a"), lea.path("moved"))
+    assert public_disk.visibility(lea.path("moved")) == "public"
+    assert public_disk.send("GET", lea.path("moved")).body == b"body"
 
 
 def test_a_temporary_url_reads_without_a_key(disk: Flysystem, any_gateway: Gateway, s3: object) -> None:

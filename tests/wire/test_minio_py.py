@@ -10,6 +10,7 @@ import pytest
 import urllib3
 from minio import Minio
 from minio.commonconfig import CopySource, Tags
+from minio.credentials.providers import AssumeRoleProvider
 from minio.datatypes import PostPolicy
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
@@ -18,14 +19,17 @@ from urllib3.filepost import encode_multipart_formdata
 from tests.support.clients import fresh_bucket_name
 from tests.support.data import MIB, ODD_KEYS, pattern
 from tests.support.gateway import Gateway
+from tests.support.media_house import PRIVATE, ROLE, EndUser, MediaHouse
 from tests.support.plain_http import fetch
+
+
+def pool_for(gateway: Gateway) -> urllib3.PoolManager:
+    return urllib3.PoolManager(timeout=30, retries=False, ca_certs=str(gateway.ca_file) if gateway.ca_file else None)
 
 
 @pytest.fixture
 def minio(any_gateway: Gateway) -> Iterator[Minio]:
-    pool = urllib3.PoolManager(
-        timeout=30, retries=False, ca_certs=str(any_gateway.ca_file) if any_gateway.ca_file else None
-    )
+    pool = pool_for(any_gateway)
     yield Minio(
         endpoint=f"{any_gateway.host}:{any_gateway.port}",
         access_key=any_gateway.access_key_id,
@@ -121,3 +125,39 @@ def test_errors_keep_their_code(minio: Minio, bucket: str) -> None:
     with pytest.raises(S3Error) as refused:
         minio.stat_object(bucket_name="other-media", object_name="a")
     assert refused.value.code == "AccessDenied"
+
+
+@pytest.mark.parametrize("region", [None, "us-east-1"])
+def test_an_assume_role_provider_uploads_for_an_end_user(
+    media_house: MediaHouse, lea: EndUser, tom: EndUser, region: str | None
+) -> None:
+    """Its STS request has neither a region, unless it is told one, nor a user agent."""
+    gateway, service = media_house.gateway, media_house.keys["backend"]
+    tom.s3.put_object(Bucket=PRIVATE, Key=tom.path("a"), Body=b"his")
+    pool = pool_for(gateway)
+    provider = AssumeRoleProvider(
+        sts_endpoint=gateway.endpoint,
+        access_key=service.access_key_id,
+        secret_key=service.secret_access_key,
+        region=region,
+        role_arn=ROLE,
+        role_session_name=lea.name,
+        http_client=pool,
+    )
+    client = Minio(
+        endpoint=f"{gateway.host}:{gateway.port}", credentials=provider, secure=gateway.tls, http_client=pool
+    )
+    body = pattern(6 * MIB)
+    client.put_object(
+        bucket_name=PRIVATE, object_name=lea.path("big"), data=io.BytesIO(body), length=len(body), part_size=5 * MIB
+    )
+    assert read(client, PRIVATE, lea.path("big")) == body
+    assert [found.object_name for found in client.list_objects(bucket_name=PRIVATE, recursive=True)] == [
+        lea.path("big")
+    ]
+    url = client.presigned_get_object(bucket_name=PRIVATE, object_name=lea.path("big"))
+    assert fetch(gateway, "GET", url).body == body
+    with pytest.raises(S3Error) as refused:
+        read(client, PRIVATE, tom.path("a"))
+    assert refused.value.code == "AccessDenied"
+    pool.clear()

@@ -1,12 +1,14 @@
 """s3cmd: asks for a bucket's location before all else, lists by version 1, and signs URLs by SigV2."""
 
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from tests.support.clients import fresh_bucket_name
 from tests.support.data import MIB, pattern
 from tests.support.gateway import Gateway
+from tests.support.media_house import PRIVATE, PUBLIC, EndUser, Key, MediaHouse
 from tests.support.plain_http import fetch
 from tests.support.programs import run, succeed
 
@@ -14,11 +16,12 @@ from tests.support.programs import run, succeed
 class S3cmd:
     """The `s3cmd` command with a configuration file for a gateway."""
 
-    def __init__(self, gateway: Gateway, directory: Path) -> None:
+    def __init__(self, gateway: Gateway, directory: Path, key: Key | None = None) -> None:
         self.config = directory / "s3cfg"
         lines = {
-            "access_key": gateway.access_key_id,
-            "secret_key": gateway.secret_access_key,
+            "access_key": key.access_key_id if key else gateway.access_key_id,
+            "secret_key": key.secret_access_key if key else gateway.secret_access_key,
+            "access_token": (key.session_token or "") if key else "",
             "host_base": f"{gateway.host}:{gateway.port}",
             "host_bucket": f"{gateway.host}:{gateway.port}",
             "use_https": gateway.tls,
@@ -29,7 +32,10 @@ class S3cmd:
         self.config.write_text("[default]\n" + "".join(f"{name} = {value}\n" for name, value in lines.items()))
 
     def __call__(self, *arguments: str | Path) -> str:
-        return succeed(run("s3cmd", "--config", self.config, *arguments))
+        return succeed(self.attempt(*arguments))
+
+    def attempt(self, *arguments: str | Path) -> CompletedProcess[bytes]:
+        return run("s3cmd", "--config", self.config, *arguments)
 
 
 @pytest.fixture
@@ -107,3 +113,24 @@ def test_signurl_gives_a_url_that_anybody_can_fetch(
     assert "AWSAccessKeyId=" in url
     got = fetch(any_gateway, "GET", url)
     assert (got.status, got.body) == (200, b"shared")
+
+
+@pytest.mark.parametrize("who", ["ops", "sara", "a session"])
+def test_setacl_writes_back_what_it_read_and_changes_nothing(
+    media_house: MediaHouse, lea: EndUser, tmp_path: Path, who: str
+) -> None:
+    s3cmd = S3cmd(media_house.gateway, tmp_path, lea.key if who == "a session" else media_house.keys[who])
+    (tmp_path / "a").write_bytes(b"body")
+    private, public = f"s3://{PRIVATE}/{lea.path('a')}", f"s3://{PUBLIC}/{lea.path('a')}"
+    s3cmd("put", tmp_path / "a", private, "--acl-private")
+    s3cmd("put", tmp_path / "a", public, "--acl-public")
+    assert "ACL:       *anon*: READ" in s3cmd("info", public)
+    assert "*anon*" not in s3cmd("info", private)
+    for same in ((private, "--acl-private"), (public, "--acl-public"), (private, "--acl-revoke=read:nobody")):
+        s3cmd("setacl", *same)
+    for change in ((private, "--acl-public"), (public, "--acl-private"), (private, "--acl-grant=read:somebody")):
+        refused = s3cmd.attempt("setacl", *change)
+        assert refused.returncode != 0
+        assert b"AccessControlListNotSupported" in refused.stderr
+    s3cmd("get", private, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == b"body"
