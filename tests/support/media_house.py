@@ -35,7 +35,6 @@ role = "uploader"
 role = "reader"
 """
 POLICIES = {"app": POLICY, "demo": DEMO_POLICY, "other": OTHER_POLICY}
-PRINCIPALS = ("ops", "backend", "sara", "bob", "dashboard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +59,24 @@ class EndUser:
         return f"{self.name}/{name}"
 
 
+class Keys(dict[str, Key]):
+    """A key for each principal of the project, made when it is first asked for."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__()
+        self._gateway = gateway
+
+    def __missing__(self, principal: str) -> Key:
+        key = self[principal] = Key(*self._gateway.create_key("app", principal))
+        return key
+
+
 class MediaHouse:
     """The project `app` at a running gateway: buckets app-profiles (public) and app-voice, a key for each principal."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self.keys = {name: Key(*gateway.create_key("app", name)) for name in PRINCIPALS}
+        self.keys = Keys(gateway)
 
     def client(self, who: str | Key, service: str = "s3", **config: Any) -> Any:
         """A boto3 client of a principal, or of whoever has the key."""

@@ -4,11 +4,14 @@ import json
 import os
 import time
 from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 
 from tests.support.data import MIB, pattern
 from tests.support.gateway import Gateway
+from tests.support.media_house import PRIVATE, PUBLIC, EndUser, MediaHouse
 from tests.support.plain_http import fetch
 from tests.support.programs import aws_environment, run, succeed
 
@@ -88,3 +91,70 @@ def test_mb_rb_and_an_error_that_names_its_code(aws: Aws, bucket: str) -> None:
     refused = run("aws", "s3", "ls", "s3://other-media", environment=aws.environment)
     assert refused.returncode != 0
     assert b"(AccessDenied)" in refused.stderr
+
+
+# --- an end user's profile: the command begins the session by itself
+
+
+@pytest.fixture
+def profiles(media_house: MediaHouse, lea: EndUser, tmp_path: Path) -> dict[str, str]:
+    """An environment in which the profile `lea` assumes the role of the project with the key of its service."""
+    service, gateway = media_house.keys["backend"], media_house.gateway
+    (tmp_path / "config").write_text(
+        "[profile lea]\n"
+        "role_arn = arn:aws:iam::app:role/uploader\n"
+        "source_profile = backend\n"
+        f"role_session_name = {lea.name}\n"
+    )
+    (tmp_path / "credentials").write_text(
+        f"[backend]\naws_access_key_id = {service.access_key_id}\naws_secret_access_key = {service.secret_access_key}\n"
+    )
+    environment = {
+        "HOME": str(tmp_path),
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": gateway.endpoint,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_PROFILE": "lea",
+    }
+    return environment | ({"AWS_CA_BUNDLE": str(gateway.ca_file)} if gateway.ca_file else {})
+
+
+def test_a_profile_with_a_role_copies_as_its_end_user(
+    profiles: dict[str, str], lea: EndUser, tom: EndUser, ops: Any, tmp_path: Path
+) -> None:
+    big = pattern(9 * MIB)
+    (tmp_path / "big").write_bytes(big)
+    tom.s3.put_object(Bucket=PRIVATE, Key=tom.path("a"), Body=b"his")
+
+    def aws(*arguments: str | Path) -> CompletedProcess[bytes]:
+        return run("aws", *arguments, environment=profiles)
+
+    succeed(aws("s3", "cp", tmp_path / "big", f"s3://{PRIVATE}/{lea.path('big')}", "--no-progress"))
+    succeed(aws("s3", "cp", f"s3://{PRIVATE}/{lea.path('big')}", tmp_path / "back", "--no-progress"))
+    assert (tmp_path / "back").read_bytes() == big
+    listed = succeed(aws("s3", "ls", "--recursive", f"s3://{PRIVATE}/"))
+    assert [line.split()[3] for line in listed.splitlines()] == [lea.path("big")]
+    found = ops.list_objects(Bucket=PRIVATE, Prefix=lea.path(""))["Contents"]
+    assert [entry["Owner"]["ID"] for entry in found] == [lea.name]
+    refused = aws("s3api", "get-object", "--bucket", PRIVATE, "--key", tom.path("a"), tmp_path / "none")
+    assert refused.returncode != 0
+    assert b"(AccessDenied)" in refused.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_put_object_acl_accepts_what_get_object_acl_said(
+    profiles: dict[str, str], lea: EndUser, tmp_path: Path
+) -> None:
+    for bucket, canned, other in ((PRIVATE, "private", "public-read"), (PUBLIC, "public-read", "private")):
+        lea.s3.put_object(Bucket=bucket, Key=lea.path("a"), Body=b"x")
+        where = ("--bucket", bucket, "--key", lea.path("a"))
+        (tmp_path / "acl.json").write_text(succeed(run("aws", "s3api", "get-object-acl", *where, environment=profiles)))
+        document = f"file://{tmp_path}/acl.json"
+        for same in (("--acl", canned), ("--access-control-policy", document)):
+            succeed(run("aws", "s3api", "put-object-acl", *where, *same, environment=profiles))
+        for change in (("--acl", other), ("--grant-read", "id=somebody")):
+            refused = run("aws", "s3api", "put-object-acl", *where, *change, environment=profiles)
+            assert refused.returncode != 0
+            assert b"(AccessControlListNotSupported)" in refused.stderr
