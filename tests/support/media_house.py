@@ -33,6 +33,14 @@ role = "uploader"
 
 [principals.dashboard]
 role = "reader"
+
+[[statements]]
+name = "sara keeps a folder in step"
+effect = "allow"
+principals = ["sara"]
+actions = ["s3:ListBucket"]
+resources = ["app-voice"]
+prefix = ["sara/"]
 """
 POLICIES = {"app": POLICY, "demo": DEMO_POLICY, "other": OTHER_POLICY}
 

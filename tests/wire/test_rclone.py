@@ -7,6 +7,7 @@ import pytest
 from tests.support.clients import fresh_bucket_name
 from tests.support.data import MIB, pattern
 from tests.support.gateway import Gateway
+from tests.support.media_house import PRIVATE, EndUser, Key, MediaHouse
 from tests.support.programs import run, succeed
 
 FILES = {
@@ -22,13 +23,14 @@ FILES = {
 class Rclone:
     """The `rclone` command with a remote `anbar:` of one of rclone's S3 providers."""
 
-    def __init__(self, gateway: Gateway, provider: str, home: Path) -> None:
+    def __init__(self, gateway: Gateway, provider: str, home: Path, key: Key | None = None) -> None:
         options = {
             "TYPE": "s3",
             "PROVIDER": provider,
             "ENDPOINT": gateway.endpoint,
-            "ACCESS_KEY_ID": gateway.access_key_id,
-            "SECRET_ACCESS_KEY": gateway.secret_access_key,
+            "ACCESS_KEY_ID": key.access_key_id if key else gateway.access_key_id,
+            "SECRET_ACCESS_KEY": key.secret_access_key if key else gateway.secret_access_key,
+            "SESSION_TOKEN": (key.session_token or "") if key else "",
             "UPLOAD_CUTOFF": "5M",
             "CHUNK_SIZE": "5M",
         }
@@ -91,3 +93,29 @@ def test_buckets_are_made_by_a_copy_and_removed(rclone: Rclone, folder: Path) ->
     assert f"{name}/" in rclone("lsf", "anbar:").splitlines()
     rclone("purge", f"anbar:{name}")
     assert f"{name}/" not in rclone("lsf", "anbar:").splitlines()
+
+
+def test_an_uploader_who_may_list_a_folder_keeps_it_in_step(
+    media_house: MediaHouse, lea: EndUser, folder: Path, tmp_path: Path
+) -> None:
+    """rclone looks for each file before it uploads; what is not there is only told to who may list the place."""
+    rclone = Rclone(media_house.gateway, "Other", tmp_path, media_house.keys["sara"])
+    site = f"anbar:{PRIVATE}/sara/{lea.name}"
+    rclone("sync", folder, site)
+    rclone("check", folder, site)
+    rclone("moveto", f"{site}/a.txt", f"{site}/moved.txt")
+    rclone("copy", site, tmp_path / "down")
+    assert (tmp_path / "down" / "moved.txt").read_bytes() == FILES["a.txt"]
+    outside = run("rclone", "copyto", folder / "a.txt", f"anbar:{PRIVATE}/elsewhere", environment=rclone.environment)
+    assert outside.returncode != 0
+
+
+def test_a_session_copies_a_folder_without_looking_first(
+    media_house: MediaHouse, lea: EndUser, folder: Path, tmp_path: Path
+) -> None:
+    rclone = Rclone(media_house.gateway, "Other", tmp_path, lea.key)
+    blind = ("--s3-no-head", "--s3-no-head-object", "--s3-no-check-bucket")
+    rclone("copy", folder, f"anbar:{PRIVATE}/{lea.name}/", *blind)
+    rclone("check", folder, f"anbar:{PRIVATE}/{lea.name}/", *blind)
+    found = lea.s3.list_objects_v2(Bucket=PRIVATE)["Contents"]
+    assert [entry["Key"] for entry in found] == sorted((lea.path(name) for name in FILES), key=str.encode)
