@@ -36,14 +36,14 @@ class Plan:
     policies: PolicySet
     old: PolicySet | None
     base: int | None
-    same_texts: bool
+    is_recorded: bool
     changes: tuple[Consequence, ...]
     buckets: BucketChanges
 
     @property
     def is_empty(self) -> bool:
         """Is all this in force already?"""
-        return self.same_texts and self.buckets.is_empty
+        return self.is_recorded and self.buckets.is_empty
 
 
 class Rulebook:
@@ -65,7 +65,12 @@ class Rulebook:
             self.take(await asyncio.to_thread(parse_texts, texts, self._origins), latest)
         except ConfigError as error:
             self._unreadable = latest
-            _log.error("revision %d stays unread, %d stays in force: %s", latest, self.rules.revision, error)
+            _log.error(
+                "revision %d of the policies cannot be used here, revision %d stays in force: %s",
+                latest,
+                self.rules.revision,
+                error,
+            )
 
     def take(self, policies: PolicySet, revision: int) -> None:
         """Put a revision in force, unless a later one is."""
@@ -94,16 +99,16 @@ async def make_plan(
     now_s: int,
 ) -> Plan:
     """Compare texts, and the policies that they are, with what is in force; raises S3Error: SlowDown."""
-    base = await revisions.latest_number()
-    old_texts = await revisions.texts(base) if base is not None else None
+    latest = await revisions.latest()
+    old_texts = await revisions.texts(latest.revision) if latest is not None else None
     old = await _parse_old(old_texts, origins)
     return Plan(
         texts=texts,
         folder_digest=folder_digest,
         policies=policies,
         old=old,
-        base=base,
-        same_texts=old_texts == texts,
+        base=latest.revision if latest is not None else None,
+        is_recorded=latest is not None and old_texts == texts and latest.folder_digest == folder_digest,
         changes=await asyncio.to_thread(consequences, old, policies),
         buckets=await revisions.bucket_changes(*_bucket_arguments(policies, now_s)),
     )
@@ -132,18 +137,27 @@ async def carry_out_plan(
 async def apply_folder(
     revisions: Revisions, folder: Path, origins: Collection[str], *, author: str, comment: str, now_s: int
 ) -> tuple[PolicySet, int]:
-    """Put the policy folder in force, if it says something else than when a revision was last applied.
+    """Put the policy folder in force as it is now; the same as `apply_files` otherwise."""
+    files = await asyncio.to_thread(read_policy_files, folder)
+    return await apply_files(revisions, files, origins, author=author, comment=comment, now_s=now_s)
 
-    After a rollback the folder is older news: it counts again once somebody has changed it. Gives what is in force.
+
+async def apply_files(
+    revisions: Revisions, files: Mapping[Path, str], origins: Collection[str], *, author: str, comment: str, now_s: int
+) -> tuple[PolicySet, int]:
+    """Put policy files in force, if they say something else than when a revision was last applied.
+
+    After a rollback they are older news: they count again once somebody has changed them. Gives what is in force.
     Raises ConfigError, PolicyRefused, S3Error: SlowDown.
     """
+    texts = {file.name: text for file, text in files.items()}
+    policies = await asyncio.to_thread(parse_policies, files, origins)
+    digest = digest_of(texts)
     for _ in range(_TRIES):
-        texts, policies = await asyncio.to_thread(read_folder, folder, origins)
-        digest = digest_of(texts)
         latest = await revisions.latest()
         if latest is not None and latest.folder_digest == digest:
             texts = await revisions.texts(latest.revision)
-            policies = await asyncio.to_thread(parse_texts, texts, origins)
+            policies = await _parse_in_force(texts, origins, latest.revision)
         plan = await make_plan(revisions, texts, policies, digest, origins, now_s)
         if plan.is_empty and plan.base is not None:
             return plan.policies, plan.base
@@ -152,7 +166,7 @@ async def apply_folder(
         except RevisionConflict:
             continue
         return plan.policies, made.revision
-    raise ConfigError(folder, ["other processes apply policies all the time; try again"])
+    raise ConfigError("the policies", ["other processes apply some all the time; try again"])
 
 
 def policy_buckets(policies: PolicySet, now_s: int) -> list[Bucket]:
@@ -175,6 +189,15 @@ def policy_buckets(policies: PolicySet, now_s: int) -> list[Bucket]:
 
 def _bucket_arguments(policies: PolicySet, now_s: int) -> tuple[list[Bucket], list[str]]:
     return policy_buckets(policies, now_s), [project.name for project in policies.projects]
+
+
+async def _parse_in_force(texts: Mapping[str, str], origins: Collection[str], revision: int) -> PolicySet:
+    """Raises ConfigError that tells it apart from a mistake in the folder."""
+    try:
+        return await asyncio.to_thread(parse_texts, texts, origins)
+    except ConfigError as error:
+        mistakes = [*str(error).split("\n"), "to put the policy files in force instead, run: anbar policy apply"]
+        raise ConfigError(f"revision {revision}, which is in force", mistakes) from None
 
 
 async def _parse_old(texts: Mapping[str, str] | None, origins: Collection[str]) -> PolicySet | None:

@@ -16,7 +16,7 @@ from gateway.cli.installation import (
 )
 
 if TYPE_CHECKING:
-    from gateway.store.audit import Recorded
+    from gateway.store.audit import Detail, Recorded
 
 
 def audit(
@@ -55,6 +55,12 @@ def _as_json(recorded: "Recorded") -> dict[str, object]:
 
 def _row(recorded: "Recorded") -> tuple[str, ...]:
     entry = recorded.entry
-    details = ", ".join(f"{name} {value}" for name, value in entry.details.items() if value not in ("", None))
     time = render_time(entry.time_s) or ""
+    details = ", ".join(_detail(*each) for each in entry.details.items() if each[1] not in ("", None))
     return (str(recorded.id), time, entry.actor, entry.event, entry.project or "", entry.subject, details)
+
+
+def _detail(name: str, value: "Detail") -> str:
+    if name.endswith("_s") and isinstance(value, int):
+        return f"{name.removesuffix('_s')} {render_time(value)}"
+    return f"{name} {value}"

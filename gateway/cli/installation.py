@@ -4,18 +4,19 @@ import asyncio
 import getpass
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from unicodedata import category
 
 import typer
 
 from gateway.config import ConfigError, Settings, init_command, is_missing, load_settings, read_policy_files
 from gateway.policy.documents import parse_policies
-from gateway.policy.model import PolicySet
+from gateway.policy.model import PolicySet, Project
 
 if TYPE_CHECKING:
     from gateway.store.access_keys import AccessKeys
@@ -43,11 +44,12 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The files of one gateway: its settings and its policies."""
+    """The files of one gateway: its settings, and its policies as texts, name → text, and as what they say."""
 
     config: Path
     settings: Settings
     policies: PolicySet
+    texts: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +64,31 @@ class OpenStore:
 
 def load_installation(config: Path) -> Installation:
     """Raises Refused with every mistake of the first file that has one."""
+    settings = read_settings(config)
     try:
-        settings = load_settings(config)
-        policies = parse_policies(read_policy_files(settings.policies.path), settings.origins)
+        files = read_policy_files(settings.policies.path)
+        policies = parse_policies(files, settings.origins)
     except ConfigError as error:
-        hint = f"\nTo make a new installation, run: {init_command(config.parent)}" if is_missing(config) else ""
-        raise Refused(f"{error}{hint}") from None
-    return Installation(config, settings, policies)
+        raise Refused(str(error)) from None
+    return Installation(config, settings, policies, {file.name: text for file, text in files.items()})
 
 
 def read_settings(config: Path) -> Settings:
-    """The settings alone: what was applied can be looked at, and taken back, while the policy files are broken."""
+    """The settings alone, for what must work while the policy files are broken; raises Refused."""
     try:
         return load_settings(config)
     except ConfigError as error:
-        raise Refused(str(error)) from None
+        hint = f"\nTo make a new installation, run: {init_command(config.parent)}" if is_missing(config) else ""
+        raise Refused(f"{error}{hint}") from None
+
+
+def require_project(policies: PolicySet, name: str) -> Project:
+    """Refuse a project that no policy file is of."""
+    found = policies.project(name)
+    if found is None:
+        known = ", ".join(sorted(each.name for each in policies.projects))
+        raise Refused(f'there is no project "{name}"; there is {known}')
+    return found
 
 
 @asynccontextmanager
@@ -141,8 +153,13 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]], right: Col
     for title in titles:
         table.add_column(title, justify="right" if title in right else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_on_one_line, row))
     Console(width=_ANY_WIDTH, markup=False, emoji=False, highlight=False).print(table)
+
+
+def _on_one_line(text: str) -> str:
+    """A value without line ends, and without what a terminal obeys."""
+    return "".join(each.encode("unicode_escape").decode() if category(each) == "Cc" else each for each in text)
 
 
 def render_time(epoch_s: int | None) -> str | None:

@@ -1,4 +1,7 @@
-"""anbar keys: access keys of principals. A secret is shown once, when its key is made, and never again."""
+"""anbar keys: access keys of principals. A secret is shown once, when its key is made, and never again.
+
+Keys are made for principals that the policy files name. Mistakes in these keep nobody from taking a key away.
+"""
 
 import time
 from collections.abc import Sequence
@@ -17,7 +20,9 @@ from gateway.cli.installation import (
     operator,
     print_json,
     print_table,
+    read_settings,
     render_time,
+    require_project,
     run_with_store,
 )
 from gateway.policy.model import Principal
@@ -55,8 +60,7 @@ def list_keys(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """List access keys, without their secrets."""
-    installation = load_installation(config)
-    records = run_with_store(installation.settings, lambda store: store.keys.list(project))
+    records = run_with_store(read_settings(config), lambda store: store.keys.list(project))
     if as_json:
         print_json([_as_json(record) for record in records])
     else:
@@ -98,23 +102,19 @@ def enable(key: KeyArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
 @app.command()
 def delete(key: KeyArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Remove a disabled key for good."""
-    installation = load_installation(config)
 
     async def work(store: OpenStore) -> None:
         if (await _find(store, key)).state == "active":
             raise Refused(f"{key} is active; first run: anbar keys disable {key}")
         await store.keys.delete(key, actor=operator(), now_s=_now_s())
 
-    run_with_store(installation.settings, work)
+    run_with_store(read_settings(config), work)
     print(f"deleted {key}")
 
 
 def require_principal(installation: Installation, project: str, principal: str) -> Principal:
     """Refuse a principal that no policy file names; a key of nobody could do nothing."""
-    found = installation.policies.project(project)
-    if found is None:
-        known = ", ".join(sorted(each.name for each in installation.policies.projects))
-        raise Refused(f'there is no project "{project}"; there is {known}')
+    found = require_project(installation.policies, project)
     if principal not in found.principals:
         known = ", ".join(sorted(found.principals)) or "none"
         raise Refused(f'project {project} has no principal "{principal}"; it has {known}')
@@ -133,10 +133,8 @@ async def _find(store: OpenStore, key: str) -> "AccessKeyRecord":
 
 
 def _set_state(key: str, state: Literal["active", "disabled"], config: ConfigOption) -> None:
-    installation = load_installation(config)
-
     run_with_store(
-        installation.settings, lambda store: store.keys.set_state(key, state, actor=operator(), now_s=_now_s())
+        read_settings(config), lambda store: store.keys.set_state(key, state, actor=operator(), now_s=_now_s())
     )
     print(f"{key} is {state}")
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from unicodedata import category
 
 import typer
 
@@ -30,13 +31,25 @@ if TYPE_CHECKING:
     from gateway.store.revisions import Revision
 
 app = typer.Typer(help="The rules: who may do what, as files.", no_args_is_help=True)
-app.command("explain")(explain)
 T = TypeVar("T")
 
+_LONGEST_WORDS = 500
+
+
+def _check_words(words: str | None) -> str | None:
+    """What is kept for good is short, and is text: no control characters, no bytes that are no UTF-8."""
+    if words is not None and (len(words) > _LONGEST_WORDS or {"Cc", "Cs"} & set(map(category, words))):
+        raise typer.BadParameter(f"at most {_LONGEST_WORDS} characters, on one line")
+    return words
+
+
 AuthorOption = Annotated[
-    str | None, typer.Option("--author", metavar="A", help="Who does it, for the history. Default: you.")
+    str | None,
+    typer.Option("--author", metavar="A", help="Who does it, for the history. Default: you.", callback=_check_words),
 ]
-MessageOption = Annotated[str, typer.Option("--message", "-m", metavar="M", help="Why, for the history.")]
+MessageOption = Annotated[
+    str, typer.Option("--message", "-m", metavar="M", help="Why, for the history.", callback=_check_words)
+]
 NumberArgument = Annotated[int, typer.Argument(metavar="N", min=1, help="The number of a revision.")]
 
 
@@ -99,7 +112,7 @@ def apply(
     if as_json:
         print_json({**_plan_as_json(found), "revision": found.base if revision is None else revision})
     elif revision is None:
-        print(f"revision {found.base} is these files already")
+        print(f"nothing to apply: revision {found.base} says the same as these files")
     else:
         _print_plan(found)
         print(f"revision {revision} is in force")
@@ -143,21 +156,29 @@ def rollback(
     """
     settings = read_settings(config)
     comment = f"rollback to {number}{f': {message}' if message else ''}"
+    seen = _digest_of_folder(settings)
 
-    async def work(store: OpenStore) -> "tuple[Plan, int]":
+    async def work(store: OpenStore) -> "tuple[Plan, int | None]":
         await _find(store, number)
-        found = await _plan_of_revision(store, settings, number)
+        found = await _plan_of_revision(store, settings, number, seen)
+        if found.is_empty:
+            return found, None
         by = author or operator()
         made = await _carry_out(store, found, author=by, comment=comment, event="policy.rollback")
         return found, made.revision
 
     found, revision = run_with_store(settings, work)
     if as_json:
-        print_json({**_plan_as_json(found), "revision": revision})
-        return
-    _print_plan(found)
-    print(f"revision {revision} is in force: it says what revision {number} said")
-    print(f"the files in {settings.policies.path} say something else; they count again once they are changed")
+        print_json({**_plan_as_json(found), "revision": found.base if revision is None else revision})
+    elif revision is None:
+        print(f"nothing to roll back: revision {found.base}, which is in force, says the same as revision {number}")
+    else:
+        _print_plan(found)
+        print(f"revision {revision} is in force: it says what revision {number} said")
+        _print_about_folder(settings, seen, found)
+
+
+app.command("explain")(explain)
 
 
 @app.command()
@@ -170,42 +191,61 @@ def schema() -> None:
 
 def _with_plan(installation: Installation, more: "Callable[[OpenStore, Plan], Awaitable[T]]") -> T:
     """Plan what the policy folder says, and go on with it while the store is open; raises Refused."""
-    from gateway.rulebook import make_plan, read_folder
+    from gateway.rulebook import make_plan
     from gateway.store.revisions import digest_of
 
-    settings = installation.settings
+    settings, texts, policies = installation.settings, installation.texts, installation.policies
 
     async def work(store: OpenStore) -> T:
-        texts, policies = await asyncio.to_thread(read_folder, settings.policies.path, settings.origins)
         found = await make_plan(store.revisions, texts, policies, digest_of(texts), settings.origins, _now_s())
         return await more(store, found)
 
-    try:
-        return run_with_store(settings, work)
-    except ConfigError as error:
-        raise Refused(str(error)) from None
+    return run_with_store(settings, work)
 
 
 async def _nothing_more(_store: OpenStore, found: "Plan") -> "Plan":
     return found
 
 
-async def _plan_of_revision(store: OpenStore, settings: Settings, number: int) -> "Plan":
-    """What going back would change; the folder as it is now is remembered as seen. Raises Refused."""
-    from gateway.rulebook import make_plan, parse_texts, read_folder
+def _digest_of_folder(settings: Settings) -> str | None:
+    """What the policy folder says now; None where it has mistakes."""
+    from gateway.rulebook import read_folder
     from gateway.store.revisions import digest_of
 
+    try:
+        texts, _ = read_folder(settings.policies.path, settings.origins)
+    except ConfigError:
+        return None
+    return digest_of(texts)
+
+
+async def _plan_of_revision(store: OpenStore, settings: Settings, number: int, seen: str | None) -> "Plan":
+    """What going back would change; the folder as it is now, with the digest `seen`, is old from then on.
+
+    Raises Refused.
+    """
+    from gateway.rulebook import make_plan, parse_texts
+
     texts = await store.revisions.texts(number)
-    latest = await store.revisions.latest()
     try:
         policies = await asyncio.to_thread(parse_texts, texts, settings.origins)
     except ConfigError as error:
         raise Refused(f"revision {number} cannot be used any more:\n{error}") from None
-    try:
-        seen = digest_of((await asyncio.to_thread(read_folder, settings.policies.path, settings.origins))[0])
-    except ConfigError:  # broken files are no news either
-        seen = latest.folder_digest if latest is not None else ""
-    return await make_plan(store.revisions, texts, policies, seen, settings.origins, _now_s())
+    latest = await store.revisions.latest()
+    if seen is None and latest is not None:  # when the mistakes are mended, that is news
+        seen = latest.folder_digest
+    return await make_plan(store.revisions, texts, policies, seen or "", settings.origins, _now_s())
+
+
+def _print_about_folder(settings: Settings, seen: str | None, found: "Plan") -> None:
+    """After a rollback: what the files mean from now on."""
+    from gateway.store.revisions import digest_of
+
+    folder = settings.policies.path
+    if seen is None:
+        print(f"the files in {folder} have mistakes: until they are mended, the gateway does not start again")
+    elif seen != digest_of(found.texts):
+        print(f"the files in {folder} say something else; they count again once they are changed")
 
 
 async def _carry_out(store: OpenStore, found: "Plan", *, author: str, comment: str, event: str) -> "Revision":
@@ -267,11 +307,12 @@ def _revision_as_json(found: "Revision") -> dict[str, Any]:
 
 
 def _print_revision(found: "Revision") -> None:
+    from gateway.policy.consequences import from_json, render_consequences
+
     print(f"revision {found.revision}, applied {render_time(found.applied_s)} by {found.author}")
     if found.comment:
         print(found.comment)
-    for each in found.changes:
-        print(f"{each['sign']} {each['project']}: {each['kind']} {each['name']}: {each['text']}")
+    print(render_consequences(from_json(found.changes)), end="")
 
 
 def _now_s() -> int:

@@ -84,6 +84,13 @@ def to_json(found: Iterable[Consequence]) -> list[dict[str, Any]]:
     return [asdict(each) | {"gains": list(each.gains), "loses": list(each.loses)} for each in found]
 
 
+def from_json(found: Iterable[Mapping[str, Any]]) -> tuple[Consequence, ...]:
+    """What `to_json` was made of."""
+    return tuple(
+        Consequence(**{**each, "gains": tuple(each["gains"]), "loses": tuple(each["loses"])}) for each in found
+    )
+
+
 def _of_project(name: str, old: Project | None, new: Project | None) -> Iterator[Consequence]:
     nothing = Project(name, {}, {}, (), "")
     if old and new:

@@ -136,10 +136,13 @@ class Revisions:
 
 
 def digest_of(texts: PolicyTexts) -> str:
-    """The digest of a policy folder: SHA-256 over names and texts with their lengths, in hexadecimal."""
+    """The digest of a policy folder: SHA-256 over names and texts with their lengths, in hexadecimal.
+
+    A name is what the file system has, which need not be UTF-8.
+    """
     digest = hashlib.sha256()
     for name in sorted(texts):
-        for part in (name.encode(), texts[name].encode()):
+        for part in (name.encode("utf-8", "surrogateescape"), texts[name].encode()):
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
     return digest.hexdigest()

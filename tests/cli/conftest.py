@@ -1,5 +1,6 @@
 """A command run in this process, and an installation to run it on."""
 
+import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,11 @@ import pytest
 import trustme
 
 from gateway.cli import main
+from gateway.store.buckets import Buckets
+from gateway.store.catalog import Catalog
+from gateway.store.database import Database
 from gateway.store.key_ring import KeyRing
+from gateway.store.records import Intent, ObjectRecord
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Ended:
 
 Anbar = Callable[..., Ended]
 Edit = Callable[[str, str], None]
+Hold = Callable[..., None]
 
 
 @pytest.fixture
@@ -36,6 +42,37 @@ def edit(installation) -> Edit:
         config.write_text(text.replace(old, new), encoding="utf-8")
 
     return replace
+
+
+@pytest.fixture
+def edit_policy(installation) -> Edit:
+    """Replace a text in the installation's policies/demo.toml."""
+
+    def replace(old: str, new: str) -> None:
+        file = installation / "policies/demo.toml"
+        text = file.read_text(encoding="utf-8")
+        assert old in text
+        file.write_text(text.replace(old, new), encoding="utf-8")
+
+    return replace
+
+
+@pytest.fixture
+def hold(installation) -> Hold:
+    """Store an object of 100 bytes in a bucket that is there, as a gateway would."""
+
+    async def store(bucket: str, key: str, uploader: str) -> None:
+        database = await Database.open(installation / "var/anbar.sqlite")
+        buckets = Buckets(database)
+        await buckets.load()
+        catalog = Catalog(database)
+        intent = Intent(f"i-{key}", "put", bucket, key, uploader, 100, "local", f"at-{bucket}-{key}", 1)
+        await catalog.begin(intent, None)
+        record = ObjectRecord(bucket, key, uploader, 100, '"e"', 1, "local", intent.location)
+        await catalog.commit(buckets.get(bucket), intent, record, None)
+        await database.close()
+
+    return lambda bucket, key, uploader="ops": asyncio.run(store(bucket, key, uploader))
 
 
 @pytest.fixture

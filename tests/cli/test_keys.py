@@ -219,3 +219,15 @@ def test_a_store_of_a_newer_version_is_refused(anbar, new_key, installation):
     ended = anbar("keys", "list")
     assert ended.code == 1
     assert "newer version" in ended.err
+
+
+def test_broken_policy_files_keep_nobody_from_taking_a_key_away(anbar, new_key, states, edit_policy):
+    key, _ = new_key()
+    edit_policy('role = "admin"', 'role = "boss"')
+    assert anbar("keys", "disable", key).code == 0
+    assert states() == {key: "disabled"}
+    assert anbar("keys", "delete", key).code == 0
+    assert states() == {}
+    ended = anbar("keys", "create", "--project", "demo", "--principal", "ops")
+    assert ended.code == 1
+    assert "principals.ops.role" in ended.err

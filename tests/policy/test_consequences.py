@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.policy.consequences import Consequence, consequences, orphaned, render_consequences, to_json
+from gateway.policy.consequences import Consequence, consequences, from_json, orphaned, render_consequences, to_json
 from gateway.policy.documents import parse_policies
 from gateway.policy.model import Category, PolicySet
 from tests.support.policies import WHOLE
@@ -303,6 +303,7 @@ def test_people_read_one_paragraph_a_project():
 def test_machines_read_tables():
     found = edited(('"uploader"', '"reader"'))
     [table] = json.loads(json.dumps(to_json(found)))
+    assert from_json([table]) == found
     assert table == {
         "project": "demo",
         "sign": "~",

@@ -1,6 +1,7 @@
 """Revisions: numbered without a gap, whole, never changed; each takes effect as one, with its buckets and its audit."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -241,3 +242,8 @@ def test_folders_have_one_digest_when_and_only_when_they_say_the_same(one, other
 )
 def test_a_digest_knows_where_names_and_texts_end(other):
     assert digest_of({"a": "bc"}) != digest_of(other)
+
+
+def test_a_folder_with_a_name_that_is_no_utf_8_has_a_digest():
+    names = [os.fsdecode(b"\xff.toml"), os.fsdecode(b"\xfe.toml"), "demo.toml"]
+    assert len({digest_of({name: ""}) for name in names}) == 3
