@@ -53,7 +53,7 @@ class PolicyWatch:
                     step=_STEP_MS,
                     recursive=False,
                     yield_on_timeout=True,
-                    rust_timeout=_LOOK_AGAIN_S * 1000,
+                    rust_timeout=round(_LOOK_AGAIN_S * 1000),
                 ):
                     self._unwatched = ""
                     await self.look()
