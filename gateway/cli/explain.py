@@ -82,9 +82,10 @@ def explain(
         _print_decision(decision, file)
         if key is not None:
             print("the object is not there" if found_owner is None else f"the object is of {found_owner}")
-        if not known.applied:
-            in_force = "no revision" if known.revision is None else f"revision {known.revision}"
-            print(f"so say the files; in force is {in_force}, which differs: anbar policy plan")
+        if known.revision is None:
+            print("so say the files; nothing is in force yet")
+        elif not known.applied:
+            print(f"so say the files; revision {known.revision}, which is in force, differs: anbar policy plan")
     if not decision.allowed:
         raise typer.Exit(1)
 

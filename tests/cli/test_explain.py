@@ -157,15 +157,13 @@ def test_the_answer_without_a_statement_has_its_reason(anbar, explain, demo, hol
 
 def test_files_that_are_not_in_force_are_told(anbar, explain, installation, edit_policy):
     asked = ("sara", "s3:PutObject", "s3://demo-media/x")
-    assert anbar("policy", "explain", *asked).out.endswith(
-        "in force is no revision, which differs: anbar policy plan\n"
-    )
+    assert anbar("policy", "explain", *asked).out.endswith("so say the files; nothing is in force yet\n")
     assert anbar("policy", "apply").code == 0
     assert "in force" not in anbar("policy", "explain", *asked).out
     edit_policy('[principals.sara]\nrole = "uploader"', '[principals.sara]\nrole = "reader"')
     ended = anbar("policy", "explain", *asked)
     assert ended.code == 1
-    assert ended.out.endswith("so say the files; in force is revision 1, which differs: anbar policy plan\n")
+    assert ended.out.endswith("so say the files; revision 1, which is in force, differs: anbar policy plan\n")
     assert explain(*asked)[1]["in_force"] is False
 
 
