@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.store.buckets import Bucket
     from gateway.store.database import Database
     from gateway.store.key_ring import KeyRing
+    from gateway.store.revisions import Revisions
 
 _MOST_NAMED_KEYS = 3
 
@@ -22,12 +23,13 @@ _MOST_NAMED_KEYS = 3
 class StoreContents:
     """What a store was found to hold; `mistakes` are those of the key ring, a line each.
 
-    `origin_mistake`: an origin is not the place that the store knows.
+    `origin_mistake`: an origin is not the place that the store knows. `in_force` is the latest revision and its files.
     """
 
     buckets: tuple["Bucket", ...]
     mistakes: tuple[str, ...]
     origin_mistake: str | None
+    in_force: tuple[int, dict[str, str]] | None
 
 
 def check_store(installation: Installation) -> Iterator[Finding]:
@@ -52,7 +54,19 @@ def check_store(installation: Installation) -> Iterator[Finding]:
     yield Finding(Level.OK, "store", f"{path}, undamaged, schema up to date, {path.stat().st_size:,} bytes")
     if found.origin_mistake is not None:
         yield Finding(Level.FAIL, "origins", found.origin_mistake)
+    yield from check_policies(installation, found.in_force)
     yield from check_buckets(installation, found.buckets)
+
+
+def check_policies(installation: Installation, in_force: tuple[int, dict[str, str]] | None) -> Iterator[Finding]:
+    """Are the files what the gateway goes by? Before its first start nothing is in force."""
+    if in_force is None:
+        return
+    revision, texts = in_force
+    if texts == installation.texts:
+        yield Finding(Level.OK, "policies", f"revision {revision} is in force, and the files say the same")
+    else:
+        yield Finding(Level.NOTE, "policies", f"revision {revision} is in force; the files differ: anbar policy plan")
 
 
 def load_ring(settings: Settings) -> tuple["KeyRing | None", Finding]:
@@ -78,15 +92,22 @@ async def _read(settings: Settings, ring: "KeyRing | None") -> StoreContents:
     """Raises StoreError, S3Error."""
     from gateway.store.buckets import Buckets
     from gateway.store.database import Database
+    from gateway.store.revisions import Revisions
 
     database = await Database.open(settings.store.path, check=True)
     try:
         buckets = Buckets(database)
         await buckets.load()
         mistakes = () if ring is None else await _ring_mistakes(settings, database, ring)
-        return StoreContents(tuple(buckets.all()), mistakes, await _origin_mistake(settings, database))
+        in_force = await _in_force(Revisions(database, buckets))
+        return StoreContents(tuple(buckets.all()), mistakes, await _origin_mistake(settings, database), in_force)
     finally:
         await database.close()
+
+
+async def _in_force(revisions: "Revisions") -> tuple[int, dict[str, str]] | None:
+    latest = await revisions.latest_number()
+    return None if latest is None else (latest, await revisions.texts(latest))
 
 
 async def _origin_mistake(settings: Settings, database: "Database") -> str | None:

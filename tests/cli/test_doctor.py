@@ -43,6 +43,17 @@ def test_a_used_store_is_read_for_damage(anbar, installation):
     assert "undamaged, schema up to date" in line_about(ended.out, "store")
 
 
+def test_files_that_are_not_in_force_are_noted(anbar, installation, edit_policy):
+    assert anbar("policy", "apply").code == 0
+    told = line_about(anbar("doctor").out, "policies")
+    assert told == "ok    policies: revision 1 is in force, and the files say the same"
+    edit_policy('role = "reader"', 'role = "uploader"')
+    ended = anbar("doctor")
+    assert ended.code == 0
+    told = line_about(ended.out, "policies")
+    assert told == "note  policies: revision 1 is in force; the files differ: anbar policy plan"
+
+
 def test_a_damaged_store_fails(anbar, installation):
     (installation / "var/anbar.sqlite").write_bytes(b"not a database" * 1000)
     ended = anbar("doctor")
