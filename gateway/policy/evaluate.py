@@ -3,7 +3,8 @@
     1. A statement that denies and applies: denied, whoever asks.
     2. The object is in a public category and is to be read: allowed, to everybody.
     3. Anonymous requests, and principals of other projects: denied.
-    4. The role reaches it, or a statement that allows applies: allowed. Otherwise denied.
+    4. The role reaches it, or a statement that allows applies: allowed. Otherwise denied. Sessions are begun by role
+       alone.
     5. A session that was given a policy of its own: denied unless that allows it as well.
 
 `Rules` are compiled policies. They remember, for each asker, action and bucket, the few statements that can apply, so
@@ -26,7 +27,7 @@ from gateway.policy.model import (
     Project,
     Statement,
 )
-from gateway.policy.roles import LISTINGS, Reach, reach_of
+from gateway.policy.roles import ASSUME_ROLE, LISTINGS, Reach, reach_of
 from gateway.policy.spans import Span, intersection, visible_spans
 from gateway.policy.wildcards import Matcher, compile_wildcard, matches_wildcard
 
@@ -268,6 +269,8 @@ class Rules:
 
     def _compile(self, project: Project, identity: Identity | None, action: str, bucket: str | None) -> _Group:
         allow, deny = _names_of(identity)
+        if action in ASSUME_ROLE:  # or one session that may do "*" would begin those of all others
+            allow = set()
         category = self.policies.bucket(bucket) if bucket is not None else None
         public = category is not None and category.public and category.project == project.name
         return _Group(

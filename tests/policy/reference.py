@@ -4,7 +4,7 @@ import re
 
 from gateway.policy.evaluate import Context, Resource
 from gateway.policy.model import Effect, Identity, PolicySet, Role, Statement
-from gateway.policy.roles import LISTINGS, Reach, reach_of
+from gateway.policy.roles import ASSUME_ROLE, LISTINGS, Reach, reach_of
 
 
 def like(pattern: str, text: str) -> bool:
@@ -25,7 +25,7 @@ def may(policies: PolicySet, identity: Identity | None, action: str, resource: R
         if stranger:
             return False
         assert identity is not None
-        by_statement = any(each.effect is Effect.ALLOW for each in applying)
+        by_statement = action not in ASSUME_ROLE and any(each.effect is Effect.ALLOW for each in applying)
         if not by_statement and not by_role(identity, action, resource):
             return False
     if identity is None or stranger or identity.narrowed_by is None:

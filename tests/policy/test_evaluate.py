@@ -205,6 +205,17 @@ def test_end_users_are_named_by_their_service(who, lea, mina):
     assert not allowed(SARA, "s3:GetObject", shared, rules)
 
 
+@pytest.mark.parametrize("identity", [END_USER, SARA, OPS, DASHBOARD])
+@pytest.mark.parametrize("action", ["*", "sts:*", "sts:AssumeRole"])
+def test_no_statement_lets_anybody_but_a_service_begin_sessions(identity, action):
+    """A session that may do everything would outlive its end, and store in everybody's name."""
+    rules = rules_with(statement("allow", "*", action, "*"))
+    assert not allowed(identity, "sts:AssumeRole", on(bucket=None), rules)
+    assert allowed(BACKEND, "sts:AssumeRole", on(bucket=None), rules)
+    denied = rules_with(statement("deny", "backend", action, "*"))
+    assert not allowed(BACKEND, "sts:AssumeRole", on(bucket=None), denied)
+
+
 def test_an_allowance_for_all_means_nobody_without_a_signature():
     rules = rules_with(statement("allow", "*", "s3:GetObject", "*"))
     assert allowed(SARA, "s3:GetObject", on("a", "bob"), rules)
