@@ -130,7 +130,9 @@ class Call:
     def scheme(self) -> str:
         """How the client reached us, or the trusted proxy in front of us."""
         transport = self.request.transport
-        if transport is None or transport.get_extra_info("sslcontext") is not None:
+        if transport is None:  # it hung up: what cannot be known any more was not secure
+            return "http"
+        if transport.get_extra_info("sslcontext") is not None:
             return "https"
         forwarded = self.headers.get("x-forwarded-proto")
         if forwarded in ("http", "https") and self._from_trusted_proxy(transport):
