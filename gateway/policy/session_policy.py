@@ -12,7 +12,7 @@ counterpart here is refused, and its author told.
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 from typing import Any, Final, NoReturn
 
 from gateway.policy.model import EVERYBODY, Conditions, Effect, Network, Statement
@@ -184,9 +184,12 @@ def _network(text: str) -> Network:
     try:
         if not _NETWORK.fullmatch(text):
             raise ValueError(text)
-        return ip_network(text)
+        network = ip_network(text)
     except ValueError:
         raise MalformedSessionPolicy(f"{_shown(text)} is no address, and no network by its first address") from None
+    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None:
+        _refuse(f"{_shown(text)}: callers with IPv4 addresses have them without ::ffff:")
+    return network
 
 
 def _prefixes(operator: str, values: object, effect: Effect) -> tuple[str, ...]:

@@ -289,6 +289,7 @@ def test_addresses_are_networks():
             "2001:db8::1/32",
         ),
         *("203.0.113", "010.0.0.1", "203.0.113.0/24 ", "fe80::1%eth0", "٢٠٣.0.113.0", "*", 3405803776, None, True, []),
+        *("::ffff:203.0.113.7", "::ffff:cb00:7100/120", "::ffff:0:0/96"),
     ],
 )
 def test_an_address_that_is_none_is_refused(address):
