@@ -13,6 +13,7 @@ from gateway.store.records import NULL_VERSION
 from gateway.web.answers import Answer, xml_answer
 from gateway.web.bodies import read_document
 from gateway.web.call import Call
+from gateway.web.denials import note_denial
 
 _AT_ONCE = 64
 
@@ -49,5 +50,7 @@ async def _delete(call: Call, target: DeleteTarget) -> DeleteFailure | None:
         condition = None if target.etag is None else WriteCondition(if_match=target.etag)
         await delete_object(call.rooms, call.bucket.bucket, target.key, condition, only_of)
     except S3Error as error:
+        if error.code is Code.AccessDenied:
+            note_denial(call, error)
         return DeleteFailure(target.key, error.code.name, error.message, target.version_id)
     return None

@@ -1,0 +1,36 @@
+"""DeleteObjects: what it refuses entry by entry counts as a denied request like any other."""
+
+import json
+from pathlib import Path
+
+from tests.support.caller import Caller, delete_document, parse_xml, texts
+from tests.support.gateway import OTHER_POLICY, Gateway
+from tests.support.signer import Signer, content_md5
+
+POLICY = """\
+project = "demo"
+
+[categories.media]
+
+[principals.ops]
+role = "admin"
+
+[principals.sara]
+role = "uploader"
+"""
+
+
+def test_the_audit_counts_every_object_that_somebody_was_not_let_delete(tmp_path: Path):
+    with Gateway(tmp_path, policies={"demo": POLICY, "other": OTHER_POLICY}) as gateway:
+        ops = Caller.of(gateway)
+        sara = Caller(gateway.host, gateway.port, Signer(*gateway.create_key("demo", "sara")))
+        for key in ("a", "b"):
+            ops.put("demo-media", key, b"bytes")
+        sara.put("demo-media", "own", b"bytes")
+        document = delete_document(["a", "own", "b", "missing"])
+        answer = sara.call("POST", "/demo-media?delete=", document, [("Content-MD5", content_md5(document))])
+        assert texts(parse_xml(answer.body), "Error/Code") == ["AccessDenied"] * 3, answer
+        assert gateway.stop() == 0
+        (told,) = json.loads(gateway.command("audit", "--event", "request.denied", "--json"))
+    assert (told["project"], told["actor"], told["subject"]) == ("demo", "sara", "demo-media")
+    assert (told["details"]["operation"], told["details"]["count"]) == ("DeleteObjects", 3)
