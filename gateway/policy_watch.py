@@ -57,7 +57,7 @@ class PolicyWatch:
                 ):
                     self._unwatched = ""
                     await self.look()
-            except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError, ExceptionGroup) as error:  # a group: a name there is no UTF-8
                 self._say_unwatched(str(error))
             await asyncio.sleep(_LOOK_AGAIN_S)
             await self.look()
