@@ -6,10 +6,12 @@ from pathlib import Path
 
 from gateway.config import did_you_mean
 from gateway.policy.model import ANONYMOUS, EVERYBODY, Category, Project
+from gateway.policy.roles import ASSUME_ROLE
 from gateway.policy.tables import ProjectDocument, StatementDocument
-from gateway.policy.values import check_bucket_name
+from gateway.policy.values import check_bucket_name, matching_actions
 
 _MAX_NAMES = 20
+_BEGINS_SESSIONS = frozenset(ASSUME_ROLE)  # the evaluator knows no statement that allows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,10 @@ def _statement_mistakes(document: ProjectDocument) -> Iterator[Mistake]:
         for index, principal in enumerate(statement.principals):
             for what in _principal_mistakes(principal, statement, document):
                 yield Mistake((*table, "principals", str(index)), what)
+        for index, action in enumerate(statement.actions):
+            if statement.effect == "allow" and _BEGINS_SESSIONS.issuperset(matching_actions(action)):
+                what = 'no statement lets anybody begin sessions; a principal with role = "service" may'
+                yield Mistake((*table, "actions", str(index)), what)
         for index, resource in enumerate(statement.resources):
             for what in _resource_mistakes(resource.partition("/")[0], buckets, document):
                 yield Mistake((*table, "resources", str(index)), what)

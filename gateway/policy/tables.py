@@ -164,7 +164,7 @@ class StatementDocument(Table):
         f'of these. A denial may name `"{ANONYMOUS}"`, requests without a signature; its `"*"` means them, too.'
     )
     actions: Annotated[tuple[Action, ...], Distinct, Some] = Field(
-        description='S3\'s actions, `"s3:GetObject"`, `"s3:Get*"`, `"*"`, and `"sts:AssumeRole"`.'
+        description='S3\'s actions, `"s3:GetObject"`, `"s3:Get*"`, `"*"`; what denies may name `"sts:AssumeRole"`, too.'
     )
     resources: Annotated[tuple[Resource, ...], Distinct, Some] = Field(
         description='`"BUCKET"` is the bucket itself, `"BUCKET/*"` its objects; `*` is any text, `"*"` everything. '

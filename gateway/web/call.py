@@ -1,9 +1,7 @@
 """One request on its way through: what the gate has settled, and what the handlers work with."""
 
-from asyncio import Transport
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final
 
 from aiohttp.web import BaseRequest
@@ -25,7 +23,7 @@ from gateway.store.buckets import Bucket
 from gateway.store.records import NULL_VERSION, ObjectRecord
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
-from gateway.web.client_address import client_address
+from gateway.web.client_address import client_address, is_trusted
 
 _SOMEBODY: Final = "\0"  # the name of no uploader
 _LIST: Final = "s3:ListBucket"
@@ -134,18 +132,11 @@ class Call:
             return "http"
         if transport.get_extra_info("sslcontext") is not None:
             return "https"
-        forwarded = self.headers.get("x-forwarded-proto")
-        if forwarded in ("http", "https") and self._from_trusted_proxy(transport):
+        forwarded, peer = self.headers.get("x-forwarded-proto"), transport.get_extra_info("peername")
+        proxies = self.services.settings.server.trusted_proxies
+        if forwarded in ("http", "https") and peer and is_trusted(peer[0], proxies):
             return forwarded
         return "http"
-
-    def _from_trusted_proxy(self, transport: Transport) -> bool:
-        peer = transport.get_extra_info("peername")
-        proxies = self.services.settings.server.trusted_proxies
-        if not proxies or not peer:
-            return False
-        address = ip_address(peer[0])
-        return any(address in network for network in proxies)
 
     @property
     def is_public(self) -> bool:

@@ -20,6 +20,12 @@ def client_address(
     return address
 
 
+def is_trusted(peer: str, trusted: Collection[IPv4Network | IPv6Network]) -> bool:
+    """Is it one of the proxies whose word counts?"""
+    address = _parse(peer) if trusted else None
+    return address is not None and any(address in network for network in trusted)
+
+
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
     """An address; IPv4 in IPv6 clothes is IPv4, and a zone says nothing to anybody else."""
     try:

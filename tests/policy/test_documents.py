@@ -108,7 +108,7 @@ def test_everything_a_file_says_is_in_the_model():
         (
             Statement(
                 "statements.0", Effect.ALLOW, ("backend", "backend/*", "backend/sara:7", "*"),
-                ("s3:DeleteObject", "s3:Get*", "sts:AssumeRole"),
+                ("s3:DeleteObject", "s3:Get*", "s3:ListBucket"),
                 ("demo-voice/tmp/*", "demo-pictures", "*", "made-by-a-client/*"), line=27,
             ),
             Statement(

@@ -164,3 +164,13 @@ def test_neighbours_do_not_share_a_place():
     elsewhere = text + '[categories.four]\norigin_bucket = "media"\norigin_prefix = "a/"\norigin = "local"\n'
     project = parse_policies({FILE: elsewhere}, ["local", "cold"]).projects[0]
     assert len(project.categories) == 4
+
+
+@pytest.mark.parametrize("action", ["sts:AssumeRole", "sts:*"])
+def test_no_statement_lets_anybody_begin_sessions(action):
+    text = DEMO + statement(actions=f'["s3:DeleteObject", "{action}"]', resources='["*"]')
+    [mistake] = mistakes_of(text)
+    assert mistake.startswith(
+        f"line {FIRST_LINE + 3}: statements.0.actions.1: no statement lets anybody begin sessions"
+    )
+    assert parse_policy(text.replace('"allow"', '"deny"'), FILE, ["local"]).statements

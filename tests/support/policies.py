@@ -36,7 +36,7 @@ dashboard = { role = "reader" }
 [[statements]]
 effect = "allow"
 principals = ["backend", "backend/*", "backend/sara:7", "*"]
-actions = ["s3:DeleteObject", "s3:Get*", "sts:AssumeRole"]
+actions = ["s3:DeleteObject", "s3:Get*", "s3:ListBucket"]
 resources = ["demo-voice/tmp/*", "arn:aws:s3:::demo-pictures", "*", "made-by-a-client/*"]
 
 [[statements]]

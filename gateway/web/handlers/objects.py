@@ -112,10 +112,10 @@ async def copy_object(call: Call) -> Answer:
     tagging = parse_directive(call.headers.get("x-amz-tagging-directive"), "x-amz-tagging-directive")
     own, uploader = attributes_of(call), reserved_metadata(call)
     _refuse_copy_onto_itself(call, source, metadata, tagging)
-    if tagging is Directive.COPY:
-        _require_tags(call, source)
 
     def attributes(current: ObjectRecord) -> Attributes:
+        if tagging is Directive.COPY:
+            _require_tags(call, current)
         replaced = metadata is Directive.REPLACE
         kept = {name: value for name, value in current.metadata.items() if name != uploader}
         return Attributes(
