@@ -71,13 +71,17 @@ def matches_sigv2(secret: SecretAccessKey, text: str, claimed: str) -> bool:
 
 
 def _strings_to_sign(request: WireRequest, credentials: Credentials, host_bucket: str | None) -> list[str]:
-    """The forms that signers give one request: botocore signs decoded values, JS v2 partly those it sends."""
+    """The forms that signers give one request: botocore signs decoded values, JS v2 partly those it sends.
+
+    Of a bucket in path style botocore sends `/bucket`, and signs `/bucket/`.
+    """
     pairs = _signed_pairs(request.raw_query)
     head = _head(request, credentials)
     path = f"/{host_bucket}{request.raw_path}" if host_bucket else request.raw_path
     decoded = [(name, None if value is None else _decode_value(value)) for name, value in pairs]
     bare = [(name, value or None) for name, value in decoded]  # HTTP libraries make `?acl=` of `?acl`
-    forms = [f"{head}{path}{_render_query(form)}" for form in (decoded, pairs, bare)]
+    paths = [path, f"{path}/"] if path != "/" and "/" not in path[1:] else [path]
+    forms = [f"{head}{each}{_render_query(form)}" for each in paths for form in (decoded, pairs, bare)]
     return list(dict.fromkeys(forms))
 
 

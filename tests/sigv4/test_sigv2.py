@@ -164,6 +164,19 @@ def test_a_put_of_botocore_brings_its_headers_in_the_query():
     assert hoisted_headers(request, credentials) == {name.lower(): value for name, value in headers.items()}
 
 
+@pytest.mark.parametrize("query", ["", "?acl", "?location"])
+def test_botocore_signs_a_bucket_in_path_style_with_a_slash_at_its_end(query):
+    request = presigned_v2("GET", f"{ENDPOINT}/media{query}", auth_path="/media/")
+    verify(request)
+    for auth_path in ("/media//", "/medi/", "/media/a", "//media/"):
+        with refused(Code.SignatureDoesNotMatch):
+            verify(presigned_v2("GET", f"{ENDPOINT}/media{query}", auth_path=auth_path))
+    with refused(Code.SignatureDoesNotMatch):
+        verify(presigned_v2("GET", f"{ENDPOINT}/", auth_path="//"))
+    with refused(Code.SignatureDoesNotMatch):
+        verify(presigned_v2("GET", f"{ENDPOINT}/media/key", auth_path="/media/key/"))
+
+
 def test_botocore_signs_the_bucket_of_a_virtual_host():
     verifier = Verifier(domains=("s3.localhost",))
     request = presigned_v2("GET", f"{VIRTUAL}/key", auth_path="/media/key")

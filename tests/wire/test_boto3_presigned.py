@@ -57,6 +57,18 @@ def test_every_odd_key_is_reached_by_a_presigned_url(any_gateway: Gateway, signe
         assert (key, got.status, got.body) == (key, 200, key.encode())
 
 
+@pytest.mark.parametrize(
+    ("method", "operation"), [("HEAD", "head_bucket"), ("GET", "get_bucket_location"), ("GET", "get_bucket_acl")]
+)
+def test_a_presigned_url_asks_about_a_bucket(
+    any_gateway: Gateway, signer: Any, bucket: str, method: str, operation: str
+) -> None:
+    url = signer.generate_presigned_url(operation, Params={"Bucket": bucket})
+    assert fetch(any_gateway, method, url).status == 200
+    other = url.replace(f"/{bucket}?", "/demo-voice?")
+    assert fetch(any_gateway, method, other).status == 403
+
+
 def test_a_presigned_put_writes(any_gateway: Gateway, signer: Any, s3: Any, bucket: str) -> None:
     put = fetch(any_gateway, "PUT", presign(signer, "put_object", bucket, "a é.bin"), body=b"from a browser")
     assert (put.status, put.body) == (200, b"")
