@@ -120,12 +120,13 @@ class PolicyWatch:
             _log.warning("%s cannot be watched, it is read every %d s: %s", self._folder, _LOOK_AGAIN_S, why)
 
     async def _refuse(self, why: str) -> None:
-        """Say once what is wrong; the audit has it too."""
+        """Say once what is wrong; the audit has it too. A file's name need not be UTF-8."""
+        why = why.encode("utf-8", "backslashreplace").decode()
         if why == self._refused:
             return
         self._refused = why
         _log.error("the policies were not applied, revision %d stays in force: %s", self._rulebook.rules.revision, why)
-        short = why.encode("utf-8", "backslashreplace")[:_LONGEST_WHY].decode("utf-8", "ignore")
+        short = why.encode()[:_LONGEST_WHY].decode("utf-8", "ignore")
         entry = AuditEntry(int(time.time()), AUTHOR, "policy.refused", None, "", {"why": short})
         try:
             await self._audit.record([entry])
