@@ -78,6 +78,7 @@ class Code(Enum):
     OwnershipControlsNotFoundError    = 404, "The bucket ownership controls were not found."
     PackedPolicyTooLarge              = 400, "The session policy is too large."
     PreconditionFailed                = 412, "At least one of the preconditions that you specified did not hold."
+    QuotaExceeded                     = 403, "The quota is used up."
     ReplicationConfigurationNotFoundError = 404, "There is no replication configuration for this bucket."
     RequestHeaderSectionTooLarge      = 400, "Your request header section exceeds the maximum allowed request header section size."
     RequestTimeout                    = 400, "Your socket connection to the server was not read from or written to within the timeout period."

@@ -4,6 +4,7 @@ from bench.cases.base import Case
 from bench.cases.get import Get
 from bench.cases.head import Head
 from bench.cases.large import LargeBodies
+from bench.cases.ledger import Reserve
 from bench.cases.listing import List
 from bench.cases.put import Put
 from bench.cases.rules import Evaluate, LargePolicy
@@ -17,6 +18,7 @@ _ALL: tuple[Case, ...] = (
     VerifyPresigned(),
     Evaluate(),
     LargePolicy(),
+    Reserve(),
     *(List(place, delimiter) for delimiter in (False, True) for place in ("start", "middle", "end")),
     Put("put-64k", in_memory=True),
     Put("put-64k-disk", in_memory=False),

@@ -17,7 +17,7 @@ from gateway.cli.installation import (
 )
 
 if TYPE_CHECKING:
-    from gateway.store.usage import UsageRow
+    from gateway.store.ledger import UsageRow
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -32,7 +32,7 @@ def usage(
     names = [each.name for each in installation.policies.projects]
     if project is not None and project not in names:
         raise Refused(f'there is no project "{project}"; there is {", ".join(names)}')
-    from gateway.store.usage import read_usage
+    from gateway.store.ledger import read_usage
 
     rows = run_with_store(installation.settings, lambda store: read_usage(store.database, project))
     wanted = sorted({*names, *(row.project for row in rows)}) if project is None else [project]

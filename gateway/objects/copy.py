@@ -51,7 +51,7 @@ async def copy_object(rooms: Rooms, source: ObjectRecord, request: CopyRequest) 
 async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -> ObjectRecord:
     target, attributes = request.target, request.attributes(source)
     intent = new_intent(rooms, "copy", target, source.size)
-    await begin(rooms, intent, request.condition, target.only_of)
+    await begin(rooms, intent, request.condition, target.only_of, target.allowance)
     try:
         checksum = await _checksum(rooms, source, request.algorithm)
         parts = await _parts(rooms, source, keep_checksums=checksum == source.checksum)
@@ -71,7 +71,7 @@ async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -
             tags=attributes.tags,
         )
         replaced = await rooms.store.catalog.commit(
-            target.bucket, intent, record, request.condition, parts, only_of=target.only_of
+            target.bucket, intent, record, request.condition, parts, only_of=target.only_of, allowance=target.allowance
         )
     except BaseException:
         await rooms.background.finish(undo(rooms, intent), "undo")

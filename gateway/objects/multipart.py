@@ -29,6 +29,7 @@ from gateway.s3.checksums import (
 from gateway.s3.conditions import Conditions, WriteCondition, check_copy
 from gateway.s3.documents import CompletePart
 from gateway.s3.ranges import parse_copy_range
+from gateway.store.ledger import NO_LIMITS, Allowance
 from gateway.store.records import Intent, ObjectPart, ObjectRecord, StoredChecksum, UploadPart, UploadRecord
 
 MIN_PART_SIZE = 5 << 20
@@ -44,7 +45,7 @@ _log = logging.getLogger("anbar.objects")
 
 @dataclass(frozen=True, slots=True)
 class CompleteRequest:
-    """What a Complete lists and claims; `only_of` as for a `Target`."""
+    """What a Complete lists and claims; `only_of` and `allowance` as for a `Target`, `max_size` in bytes."""
 
     parts: Sequence[CompletePart]
     object_size: int | None = None
@@ -52,6 +53,8 @@ class CompleteRequest:
     checksum_type: ChecksumType | None = None
     condition: WriteCondition | None = None
     only_of: str | None = None
+    allowance: Allowance = NO_LIMITS
+    max_size: int | None = None
 
 
 async def create_upload(
@@ -84,7 +87,7 @@ async def create_upload(
         metadata=attributes.metadata,
         tags=attributes.tags,
     )
-    await rooms.store.uploads.create(bucket, upload, target.only_of)
+    await rooms.store.uploads.create(bucket, upload, target.only_of, target.allowance)
     return upload
 
 
@@ -94,7 +97,7 @@ def new_upload_id(rooms: Rooms) -> str:
 
 
 async def put_part(
-    rooms: Rooms, upload: UploadRecord, part_number: int, body: IncomingBody
+    rooms: Rooms, upload: UploadRecord, part_number: int, body: IncomingBody, allowance: Allowance = NO_LIMITS
 ) -> tuple[UploadPart, Checksum]:
     """Store one part, in place of an earlier one of its number; gives it and the checksum its sender is told.
 
@@ -104,11 +107,11 @@ async def put_part(
     kept = Algorithm[upload.checksum_algorithm] if upload.checksum_algorithm else Algorithm.CRC64NVME
     body = replace(body, claims=replace(body.claims, algorithm=_part_algorithm(upload, body.claims.algorithm)))
     intent = _part_intent(rooms, upload, part_number, body.size)
-    await begin(rooms, intent, None)
+    await begin(rooms, intent, None, None, allowance)
     try:
         digests = await take_in(rooms, upload.origin, intent.location, body, lambda _: None, keep=kept)
         part = _part(rooms, intent, part_number, digests)
-        replaced = await rooms.store.uploads.commit_part(intent, part)
+        replaced = await rooms.store.uploads.commit_part(intent, part, allowance)
     except BaseException:
         await rooms.background.finish(undo(rooms, intent), "undo")
         raise
@@ -124,6 +127,7 @@ async def copy_part(
     copy_range: str | None,
     conditions: Conditions,
     may_read: MayRead | None = None,
+    allowance: Allowance = NO_LIMITS,
 ) -> UploadPart:
     """Store a part that is a range of an object; it is read through, since a part needs digests of its own.
 
@@ -144,7 +148,7 @@ async def copy_part(
             raise origin_failed(error, source.origin) from error
         try:
             body = IncomingBody(size, read_all(reader, offset, size))
-            part, _ = await put_part(rooms, upload, part_number, body)
+            part, _ = await put_part(rooms, upload, part_number, body, allowance)
             return part
         finally:
             reader.close()
@@ -204,8 +208,9 @@ async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
     stored = await rooms.store.uploads.parts(upload.upload_id)
     chosen = choose_parts(stored, request.parts, one_algorithm=upload.checksum_algorithm is not None)
     record = _completed(rooms, upload, chosen)
-    if record.size > MAX_OBJECT_SIZE:
-        raise S3Error(Code.EntityTooLarge, ProposedSize=record.size, MaxSizeAllowed=MAX_OBJECT_SIZE)
+    largest = MAX_OBJECT_SIZE if request.max_size is None else min(MAX_OBJECT_SIZE, request.max_size)
+    if record.size > largest:
+        raise S3Error(Code.EntityTooLarge, ProposedSize=record.size, MaxSizeAllowed=largest)
     _check_claims(upload, record, request)
     meta = BodyMeta(
         upload.bucket,
@@ -230,6 +235,7 @@ async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
         _result(record),
         rooms.now_s(),
         request.only_of,
+        request.allowance,
     )
     rooms.collector.notice_all()
     return record
@@ -381,7 +387,7 @@ def _part_algorithm(upload: UploadRecord, named: Algorithm | None) -> Algorithm 
 
 
 def _part_intent(rooms: Rooms, upload: UploadRecord, part_number: int, size: int) -> Intent:
-    intent_id = rooms.new_id()
+    intent_id, bucket = rooms.new_id(), rooms.store.buckets.get(upload.bucket)
     location = rooms.origin(upload.origin).locate_part(upload.location, part_number, intent_id)
     return Intent(
         intent_id,
@@ -394,6 +400,9 @@ def _part_intent(rooms: Rooms, upload: UploadRecord, part_number: int, size: int
         location,
         rooms.now_s(),
         upload.upload_id,
+        part_number,
+        bucket.project,
+        bucket.category,
     )
 
 

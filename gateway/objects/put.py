@@ -15,6 +15,7 @@ from gateway.origin.base import BodyMeta
 from gateway.s3.checksums import ChecksumType
 from gateway.s3.conditions import WriteCondition
 from gateway.store.buckets import Bucket
+from gateway.store.ledger import NO_LIMITS, Allowance
 from gateway.store.records import Garbage, Intent, ObjectRecord, StoredChecksum
 
 _log = logging.getLogger("anbar.objects")
@@ -33,13 +34,15 @@ class Attributes:
 class Target:
     """Where a write goes and whose the object will be.
 
-    `only_of`: the uploader whose object may be replaced, and nobody else's; None: anybody's.
+    `only_of`: the uploader whose object may be replaced, and nobody else's; None: anybody's. `allowance`: the limits on
+    what is stored there.
     """
 
     bucket: Bucket
     key: str
     uploader: str
     only_of: str | None = None
+    allowance: Allowance = NO_LIMITS
 
 
 async def put_object(
@@ -47,17 +50,19 @@ async def put_object(
 ) -> ObjectRecord:
     """Store an object, in place of the one that is there.
 
-    Raises S3Error: NoSuchBucket, AccessDenied (the object there is somebody else's), PreconditionFailed, what the body
-    raises, ServiceUnavailable, SlowDown.
+    Raises S3Error: NoSuchBucket, AccessDenied (the object there is somebody else's), PreconditionFailed,
+    QuotaExceeded (before the body is read), what the body raises, ServiceUnavailable, SlowDown.
     """
     intent = new_intent(rooms, "put", target, body.size)
-    await begin(rooms, intent, condition, target.only_of)
+    await begin(rooms, intent, condition, target.only_of, target.allowance)
     try:
         digests = await take_in(
             rooms, intent.origin, intent.location, body, lambda found: body_meta(intent, attributes, found.etag)
         )
         record = _record(rooms, target, intent, attributes, digests)
-        replaced = await rooms.store.catalog.commit(target.bucket, intent, record, condition, only_of=target.only_of)
+        replaced = await rooms.store.catalog.commit(
+            target.bucket, intent, record, condition, only_of=target.only_of, allowance=target.allowance
+        )
     except BaseException:
         await rooms.background.finish(undo(rooms, intent), "undo")
         raise
@@ -71,14 +76,30 @@ def new_intent(rooms: Rooms, kind: str, target: Target, size: int) -> Intent:
     intent_id = rooms.new_id()
     location = rooms.origin(bucket.origin).locate(bucket.origin_bucket, bucket.origin_prefix + target.key, intent_id)
     return Intent(
-        intent_id, kind, bucket.bucket, target.key, target.uploader, size, bucket.origin, location, rooms.now_s()
+        intent_id,
+        kind,
+        bucket.bucket,
+        target.key,
+        target.uploader,
+        size,
+        bucket.origin,
+        location,
+        rooms.now_s(),
+        project=bucket.project,
+        category=bucket.category,
     )
 
 
-async def begin(rooms: Rooms, intent: Intent, condition: WriteCondition | None, only_of: str | None = None) -> None:
+async def begin(
+    rooms: Rooms,
+    intent: Intent,
+    condition: WriteCondition | None,
+    only_of: str | None = None,
+    allowance: Allowance = NO_LIMITS,
+) -> None:
     """Record a write; where that fails nothing is recorded, and a waiter that is cancelled leaves nothing either."""
     try:
-        await rooms.store.catalog.begin(intent, condition, only_of)
+        await rooms.store.catalog.begin(intent, condition, only_of, allowance)
     except asyncio.CancelledError:
         await rooms.background.finish(undo(rooms, intent), "undo")
         raise

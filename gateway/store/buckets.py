@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gateway.errors import Code, S3Error
 from gateway.store.database import Connection, Database
+from gateway.store.ledger import Account, Amount, release
 
 _COLUMNS = "bucket, project, category, origin, origin_bucket, origin_prefix, source, created_s"
 
@@ -156,5 +157,19 @@ def delete_bucket(connection: Connection, name: str) -> None:
         "SELECT location, origin, ?, ?, uploader, 0, 0 FROM uploads WHERE bucket = ? AND state = 'open'",
         (bucket.project, bucket.category, name),
     )
+    _release_uploads(connection, bucket)
     connection.execute("DELETE FROM uploads WHERE bucket = ?", (name,))
     connection.execute("DELETE FROM buckets WHERE bucket = ?", (name,))
+
+
+def _release_uploads(connection: Connection, bucket: Bucket) -> None:
+    """Give back what the open uploads of a bucket that goes have reserved."""
+    held = connection.execute(
+        "SELECT u.uploader, coalesce(sum(p.size), 0), "
+        "count(DISTINCT u.upload_id) FILTER (WHERE u.reserved_objects > 0) "
+        "FROM uploads u LEFT JOIN upload_parts p ON p.upload_id = u.upload_id "
+        "WHERE u.bucket = ? AND u.state = 'open' GROUP BY u.uploader",
+        (bucket.bucket,),
+    ).fetchall()
+    for uploader, size, objects in held:
+        release(connection, Account(bucket.project, bucket.category, uploader), Amount(size, objects))

@@ -13,6 +13,7 @@ from gateway.s3.conditions import WriteCondition
 from gateway.store import writes
 from gateway.store.buckets import Bucket
 from gateway.store.database import Connection, Database
+from gateway.store.ledger import NO_LIMITS, Allowance
 from gateway.store.listing import ListQuery, Page, Row, list_page, walk_rows
 from gateway.store.records import Garbage, Intent, ObjectPart, ObjectRecord, dump_texts
 
@@ -91,9 +92,19 @@ class Catalog:
         )
         return [ObjectPart(*row) for row in rows] or None
 
-    async def begin(self, intent: Intent, condition: WriteCondition | None, only_of: str | None = None) -> None:
-        """Record a write; raises S3Error: NoSuchUpload, AccessDenied, PreconditionFailed, NoSuchKey."""
-        await self._database.write(lambda connection: writes.begin(connection, intent, condition, only_of))
+    async def begin(
+        self,
+        intent: Intent,
+        condition: WriteCondition | None,
+        only_of: str | None = None,
+        allowance: Allowance = NO_LIMITS,
+    ) -> None:
+        """Record a write; raises S3Error: NoSuchUpload, AccessDenied, PreconditionFailed, NoSuchKey, QuotaExceeded."""
+        refusal = await self._database.write(
+            lambda connection: writes.begin(connection, intent, condition, only_of, allowance)
+        )
+        if refusal is not None:
+            raise refusal
 
     async def commit(
         self,
@@ -104,10 +115,11 @@ class Catalog:
         parts: Sequence[ObjectPart] = (),
         *,
         only_of: str | None = None,
+        allowance: Allowance = NO_LIMITS,
     ) -> Garbage | None:
         """Make the written body the object; gives the body it replaced."""
         return await self._database.write(
-            lambda connection: writes.commit(connection, bucket, intent, record, parts, condition, only_of),
+            lambda connection: writes.commit(connection, bucket, intent, record, parts, condition, only_of, allowance),
             self.replaces(record.bucket, record.key, record),
         )
 

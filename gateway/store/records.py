@@ -50,7 +50,7 @@ class ObjectPart:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A write that has begun: what it may leave at the origin and the bytes it may come to."""
+    """A write that has begun: what it may leave at the origin, the bytes it may come to, and where they are charged."""
 
     intent_id: str
     kind: str
@@ -62,6 +62,9 @@ class Intent:
     location: str
     created_s: int
     upload_id: str | None = None
+    part_number: int | None = None
+    project: str = ""
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from typing import Any
 from gateway.errors import Code, S3Error
 from gateway.s3.conditions import WriteCondition
 from gateway.store import writes
-from gateway.store.buckets import Bucket
+from gateway.store.buckets import Bucket, find_bucket
 from gateway.store.catalog import Catalog
 from gateway.store.database import Connection, Database
+from gateway.store.ledger import NO_LIMITS, NOTHING, Account, Allowance, Amount, exchange, release, reserve
 from gateway.store.listing import ListQuery, Page, Row, list_page, select_rows
 from gateway.store.records import (
     Garbage,
@@ -53,9 +54,20 @@ class Uploads:
         self._database = database
         self._catalog = catalog
 
-    async def create(self, bucket: Bucket, upload: UploadRecord, only_of: str | None = None) -> None:
-        """Raises S3Error: NoSuchBucket, AccessDenied (the object there is not `only_of`'s)."""
-        await self._database.write(lambda connection: _create(connection, bucket, upload, only_of))
+    async def create(
+        self,
+        bucket: Bucket,
+        upload: UploadRecord,
+        only_of: str | None = None,
+        allowance: Allowance = NO_LIMITS,
+    ) -> None:
+        """Begin an upload, and take the room for its object; its bytes are reserved part by part.
+
+        Raises S3Error: NoSuchBucket, AccessDenied (the object there is not `only_of`'s), QuotaExceeded.
+        """
+        refusal = await self._database.write(lambda connection: _create(connection, bucket, upload, only_of, allowance))
+        if refusal is not None:
+            raise refusal
 
     async def find(self, upload_id: str, bucket: str, key: str) -> UploadRecord:
         """Raises S3Error: NoSuchUpload, also where the id belongs to another bucket or key."""
@@ -80,9 +92,9 @@ class Uploads:
         )
         return [UploadPart(*row) for row in rows]
 
-    async def commit_part(self, intent: Intent, part: UploadPart) -> Garbage | None:
-        """Add a written part to its upload; gives the part it replaced. Raises S3Error: NoSuchUpload."""
-        return await self._database.write(lambda connection: _commit_part(connection, intent, part))
+    async def commit_part(self, intent: Intent, part: UploadPart, allowance: Allowance = NO_LIMITS) -> Garbage | None:
+        """Add a written part to its upload; gives the part it replaced. Raises S3Error: NoSuchUpload, QuotaExceeded."""
+        return await self._database.write(lambda connection: _commit_part(connection, intent, part, allowance))
 
     async def start_completing(self, upload_id: str) -> None:
         """Take the upload for this Complete; raises S3Error: NoSuchUpload unless it was open."""
@@ -107,10 +119,15 @@ class Uploads:
         result: Mapping[str, Any],
         now_s: int,
         only_of: str | None = None,
+        allowance: Allowance = NO_LIMITS,
     ) -> None:
-        """Make the assembled body the object and the upload done, in one."""
+        """Make the assembled body the object and the upload done, in one; what the upload held is settled.
+
+        Raises S3Error: NoSuchUpload, NoSuchBucket, AccessDenied, PreconditionFailed, QuotaExceeded.
+        """
 
         def work(connection: Connection) -> None:
+            held = _held(connection, upload_id)
             done = connection.execute(
                 "UPDATE uploads SET state = 'done', touched_s = ?, result = ? "
                 "WHERE upload_id = ? AND state = 'completing'",
@@ -118,7 +135,7 @@ class Uploads:
             )
             if done.rowcount != 1:
                 raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
-            writes.store_object(connection, bucket, record, parts, condition, only_of)
+            writes.store_object(connection, bucket, record, parts, condition, only_of, held, allowance)
             for part in unused:
                 writes.add_garbage(connection, Garbage(part.location, record.origin, "", "", record.uploader))
             connection.execute("DELETE FROM upload_parts WHERE upload_id = ?", (upload_id,))
@@ -203,12 +220,18 @@ def _upload(row: Row) -> UploadRecord:
     )
 
 
-def _create(connection: Connection, bucket: Bucket, upload: UploadRecord, only_of: str | None) -> None:
+def _create(
+    connection: Connection, bucket: Bucket, upload: UploadRecord, only_of: str | None, allowance: Allowance
+) -> S3Error | None:
     writes.require_same_bucket(connection, bucket)
-    if only_of is not None:
-        writes.require_owner(writes.find_object(connection, upload.bucket, upload.key), only_of)
+    current = writes.find_object(connection, upload.bucket, upload.key)
+    writes.require_owner(current, only_of)
+    held = Amount(0, 0 if current is not None and current.uploader == upload.uploader else 1)
+    refusal = reserve(connection, Account(bucket.project, bucket.category, upload.uploader), held, allowance)
+    if refusal is not None:
+        return refusal
     connection.execute(
-        f"INSERT INTO uploads ({_COLUMNS}, touched_s) VALUES ({', '.join('?' * 16)})",
+        f"INSERT INTO uploads ({_COLUMNS}, touched_s, reserved_objects) VALUES ({', '.join('?' * 17)})",
         (
             upload.upload_id,
             upload.bucket,
@@ -226,12 +249,24 @@ def _create(connection: Connection, bucket: Bucket, upload: UploadRecord, only_o
             dump_texts(upload.tags),
             None,
             upload.created_s,
+            held.objects,
         ),
     )
+    return None
 
 
-def _commit_part(connection: Connection, intent: Intent, part: UploadPart) -> Garbage | None:
-    writes.end_intent(connection, intent.intent_id)
+def _held(connection: Connection, upload_id: str) -> Amount:
+    """What an upload has reserved: its object, and the bytes of its parts."""
+    row = connection.execute(
+        "SELECT (SELECT coalesce(sum(size), 0) FROM upload_parts WHERE upload_id = ?1), reserved_objects "
+        "FROM uploads WHERE upload_id = ?1",
+        (upload_id,),
+    ).fetchone()
+    return NOTHING if row is None else Amount(*row)
+
+
+def _commit_part(connection: Connection, intent: Intent, part: UploadPart, allowance: Allowance) -> Garbage | None:
+    held = writes.end_intent(connection, intent.intent_id)
     upload_id = intent.upload_id
     touched = connection.execute(
         "UPDATE uploads SET touched_s = ? WHERE upload_id = ? AND state = 'open'", (part.modified_s, upload_id)
@@ -239,8 +274,10 @@ def _commit_part(connection: Connection, intent: Intent, part: UploadPart) -> Ga
     if touched.rowcount != 1:
         raise S3Error(Code.NoSuchUpload, UploadId=upload_id or "")
     old = connection.execute(
-        "SELECT location FROM upload_parts WHERE upload_id = ? AND part_number = ?", (upload_id, part.part_number)
+        "SELECT location, size FROM upload_parts WHERE upload_id = ? AND part_number = ?", (upload_id, part.part_number)
     ).fetchone()
+    kept = Amount(part.size - (old[1] if old is not None else 0))
+    exchange(connection, Account(intent.project, intent.category, intent.uploader), kept, held, allowance)
     connection.execute(
         f"INSERT INTO upload_parts (upload_id, {_PART_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (upload_id, part_number) DO UPDATE SET size = excluded.size, etag = excluded.etag, "
@@ -273,13 +310,17 @@ def _start_completing(connection: Connection, upload_id: str) -> None:
 
 
 def _abort(connection: Connection, upload_id: str, idle_since_s: int | None) -> Garbage:
+    held = _held(connection, upload_id)
     row = connection.execute(
         "DELETE FROM uploads WHERE upload_id = ?1 AND state = 'open' AND (?2 IS NULL OR touched_s < ?2) "
-        "RETURNING location, origin, uploader",
+        "RETURNING location, origin, uploader, bucket",
         (upload_id, idle_since_s),
     ).fetchone()
     if row is None:
         raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
-    garbage = Garbage(row[0], row[1], "", "", row[2])
+    location, origin, uploader, bucket_name = row
+    bucket = find_bucket(connection, bucket_name)
+    release(connection, Account(bucket.project, bucket.category, uploader), held)
+    garbage = Garbage(location, origin, "", "", uploader)
     writes.add_garbage(connection, garbage)
     return garbage

@@ -11,6 +11,8 @@ from gateway.errors import Code, S3Error
 from gateway.s3.conditions import WriteCondition, check_write
 from gateway.store.buckets import Bucket, find_bucket
 from gateway.store.database import Connection
+from gateway.store.ledger import NO_LIMITS, NOTHING, Account, Allowance, Amount, give_back, reserve, settle
+from gateway.store.ledger import release as release_room
 from gateway.store.records import (
     NULL_VERSION,
     OBJECT_COLUMNS,
@@ -21,13 +23,15 @@ from gateway.store.records import (
     object_from_row,
     object_to_row,
 )
-from gateway.store.usage import charge, give_back
 
 _FIND = f"SELECT {OBJECT_COLUMNS} FROM objects WHERE bucket = ? AND key = ? AND version_id = '{NULL_VERSION}'"
 _PUT = f"INSERT INTO objects ({OBJECT_COLUMNS}) VALUES ({', '.join('?' * 17)})"
 _REMOVE = "DELETE FROM objects WHERE bucket = ? AND key = ? AND version_id = ?"
 _INTENT_COLUMNS = "intent_id, kind, bucket, key, uploader, size, origin, location, created_s, upload_id"
-_BEGIN = f"INSERT INTO intents ({_INTENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_BEGIN = f"""INSERT INTO intents ({_INTENT_COLUMNS}, project, category, reserved_bytes, reserved_objects)
+             VALUES ({", ".join("?" * 14)})"""
+_END = """DELETE FROM intents WHERE intent_id = ?
+          RETURNING project, category, uploader, reserved_bytes, reserved_objects"""
 _GARBAGE_COLUMNS = "location, origin, project, category, uploader, bytes, objects"
 
 
@@ -45,46 +49,88 @@ def require_owner(current: ObjectRecord | None, only_of: str | None) -> None:
         raise S3Error(Code.AccessDenied)
 
 
-def begin(connection: Connection, intent: Intent, condition: WriteCondition | None, only_of: str | None = None) -> None:
-    """Record a write before its first byte.
+def begin(
+    connection: Connection,
+    intent: Intent,
+    condition: WriteCondition | None,
+    only_of: str | None = None,
+    allowance: Allowance = NO_LIMITS,
+) -> S3Error | None:
+    """Record a write before its first byte, and take the room for it; gives the refusal where there is none.
 
+    A refusal is given, not raised: nothing was changed, so what is written in the same transaction need not be undone.
     Raises S3Error: NoSuchUpload, AccessDenied (the object there is not `only_of`'s), and what an unmet condition
     raises: early, to spare the client the body.
     """
     if intent.upload_id is not None:
         require_open_upload(connection, intent.upload_id)
-    if condition is not None or only_of is not None:
+    current = None
+    if intent.upload_id is None and (condition is not None or only_of is not None or allowance.is_limited):
         current = find_object(connection, intent.bucket, intent.key)
         require_owner(current, only_of)
         if condition is not None:
             check_write(condition, current.etag if current else None)
-    connection.execute(
-        _BEGIN,
-        (
-            intent.intent_id,
-            intent.kind,
-            intent.bucket,
-            intent.key,
-            intent.uploader,
-            intent.size,
-            intent.origin,
-            intent.location,
-            intent.created_s,
-            intent.upload_id,
-        ),
-    )
+    account, held = Account(intent.project, intent.category, intent.uploader), _to_hold(connection, intent, current)
+    refusal = reserve(connection, account, held, allowance)
+    if refusal is None:
+        connection.execute(
+            _BEGIN,
+            (
+                intent.intent_id,
+                intent.kind,
+                intent.bucket,
+                intent.key,
+                intent.uploader,
+                intent.size,
+                intent.origin,
+                intent.location,
+                intent.created_s,
+                intent.upload_id,
+                intent.project,
+                intent.category,
+                *held,
+            ),
+        )
+    return refusal
 
 
-def end_intent(connection: Connection, intent_id: str) -> None:
-    """Raises S3Error: OperationAborted where the intent was swept away meanwhile."""
-    if connection.execute("DELETE FROM intents WHERE intent_id = ?", (intent_id,)).rowcount != 1:
+def _to_hold(connection: Connection, intent: Intent, current: ObjectRecord | None) -> Amount:
+    """What a write may add: what it replaces of the same uploader's stays charged until then, and covers its part."""
+    if intent.upload_id is not None:
+        part = part_size(connection, intent.upload_id, intent.part_number)
+        return Amount(intent.size - part).positive
+    if current is None or current.uploader != intent.uploader:
+        return Amount(intent.size, 1)
+    return Amount(intent.size - current.size).positive
+
+
+def part_size(connection: Connection, upload_id: str, part_number: int | None) -> int:
+    """Bytes of a stored part; 0 where there is none."""
+    row = connection.execute(
+        "SELECT size FROM upload_parts WHERE upload_id = ? AND part_number = ?", (upload_id, part_number)
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def end_intent(connection: Connection, intent_id: str) -> Amount:
+    """End a write that is done; gives what it held. Raises S3Error: OperationAborted where it was swept away."""
+    ended = _end(connection, intent_id)
+    if ended is None:
         raise S3Error(Code.OperationAborted)
+    return ended[1]
+
+
+def _end(connection: Connection, intent_id: str) -> tuple[Account, Amount] | None:
+    row = connection.execute(_END, (intent_id,)).fetchone()
+    return None if row is None else (Account(*row[:3]), Amount(*row[3:]))
 
 
 def release(connection: Connection, intent: Intent) -> Garbage | None:
     """End a write that failed; what it may have left at the origin becomes garbage. None: it had ended already."""
-    if connection.execute("DELETE FROM intents WHERE intent_id = ?", (intent.intent_id,)).rowcount != 1:
+    ended = _end(connection, intent.intent_id)
+    if ended is None:
         return None
+    release_room(connection, *ended)
     garbage = Garbage(intent.location, intent.origin, "", "", intent.uploader)
     add_garbage(connection, garbage)
     return garbage
@@ -98,13 +144,14 @@ def commit(
     parts: Sequence[ObjectPart],
     condition: WriteCondition | None,
     only_of: str | None = None,
+    allowance: Allowance = NO_LIMITS,
 ) -> Garbage | None:
     """Make the written body the object: row, usage and intent in one. Gives the body it replaced, if any.
 
-    Raises S3Error: NoSuchBucket, AccessDenied, PreconditionFailed, OperationAborted.
+    Raises S3Error: NoSuchBucket, AccessDenied, PreconditionFailed, OperationAborted, QuotaExceeded.
     """
-    end_intent(connection, intent.intent_id)
-    return store_object(connection, bucket, record, parts, condition, only_of)
+    held = end_intent(connection, intent.intent_id)
+    return store_object(connection, bucket, record, parts, condition, only_of, held, allowance)
 
 
 def store_object(
@@ -114,6 +161,8 @@ def store_object(
     parts: Sequence[ObjectPart],
     condition: WriteCondition | None,
     only_of: str | None = None,
+    held: Amount = NOTHING,
+    allowance: Allowance = NO_LIMITS,
 ) -> Garbage | None:
     """Put a row in place of the one that is there, with its usage; gives the replaced body as garbage."""
     require_same_bucket(connection, bucket)
@@ -121,6 +170,15 @@ def store_object(
     require_owner(current, only_of)
     if condition is not None:
         check_write(condition, current.etag if current else None)
+    settle(
+        connection,
+        Account(bucket.project, bucket.category, record.uploader),
+        Amount(record.size, 1),
+        held,
+        allowance,
+        replaced=Amount(current.size, 1) if current is not None else NOTHING,
+        replaced_uploader=current.uploader if current is not None else None,
+    )
     replaced = None if current is None else _replace(connection, bucket, current)
     connection.execute(_PUT, object_to_row(record))
     if parts:
@@ -129,7 +187,6 @@ def store_object(
             "VALUES (?, ?, ?, ?, ?, ?)",
             [(record.bucket, record.key, record.version_id, p.part_number, p.size, p.checksum_value) for p in parts],
         )
-    charge(connection, bucket, record.uploader, record.size, 1)
     return replaced
 
 
@@ -142,7 +199,6 @@ def require_same_bucket(connection: Connection, bucket: Bucket) -> None:
 
 def _replace(connection: Connection, bucket: Bucket, current: ObjectRecord) -> Garbage:
     connection.execute(_REMOVE, (current.bucket, current.key, current.version_id))
-    give_back(connection, bucket.project, bucket.category, current.uploader, current.size, 1)
     garbage = Garbage(current.location, current.origin, bucket.project, bucket.category, current.uploader)
     add_garbage(connection, garbage)
     return garbage
@@ -192,7 +248,8 @@ def forget_garbage(connection: Connection, gone: Sequence[Garbage]) -> None:
             "DELETE FROM garbage WHERE origin = ? AND location = ?", (garbage.origin, garbage.location)
         )
         if ended.rowcount == 1 and (garbage.bytes or garbage.objects):
-            give_back(connection, garbage.project, garbage.category, garbage.uploader, garbage.bytes, garbage.objects)
+            account = Account(garbage.project, garbage.category, garbage.uploader)
+            give_back(connection, account, Amount(garbage.bytes, garbage.objects))
 
 
 def list_garbage(connection: Connection, limit: int, after: Garbage | None) -> list[Garbage]:

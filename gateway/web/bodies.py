@@ -85,9 +85,15 @@ def _trailer_claim(algorithm: Algorithm, decoder: AwsChunkedDecoder) -> Callable
 
 
 def _refuse_too_large(call: Call, size: int) -> None:
-    limit = call.services.settings.limits.max_object_size
+    limit = largest_body(call)
     if size > limit:
         raise S3Error(Code.EntityTooLarge, ProposedSize=size, MaxSizeAllowed=limit)
+
+
+def largest_body(call: Call) -> int:
+    """Bytes of one body at most: as the settings say, and as the category says of a whole object."""
+    limit, of_category = call.services.settings.limits.max_object_size, call.max_object_size
+    return limit if of_category is None else min(limit, of_category)
 
 
 async def _pieces(call: Call, size: int) -> AsyncIterator[bytes]:

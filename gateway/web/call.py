@@ -20,6 +20,7 @@ from gateway.sigv4.model import WireRequest
 from gateway.sigv4.signature import Verified, Verifier
 from gateway.store.access_keys import OpenedKey
 from gateway.store.buckets import Bucket
+from gateway.store.ledger import NO_LIMITS, Allowance
 from gateway.store.records import NULL_VERSION, ObjectRecord
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
@@ -114,7 +115,24 @@ class Call:
     def target(self) -> Target:
         """Where a write of this call goes: its bucket and key, owned by the caller or whom it stores for."""
         bucket, key = self.bucket, self.key
-        return Target(bucket, key, self.caller.uploader, self.only_of(bucket, key, self.operation.action))
+        only_of = self.only_of(bucket, key, self.operation.action)
+        return Target(bucket, key, self.caller.uploader, only_of, self.allowance)
+
+    @property
+    def allowance(self) -> Allowance:
+        """The limits on what is stored in this call's bucket."""
+        policies, bucket = self.rules.policies, self.bucket
+        project, category = policies.project(bucket.project), policies.bucket(bucket.bucket)
+        of_project = project.quota if project is not None else None
+        if category is None:
+            return NO_LIMITS if of_project is None else Allowance(of_project)
+        return Allowance(of_project, category.quota, category.quota_per_uploader)
+
+    @property
+    def max_object_size(self) -> int | None:
+        """The largest object that the category of this call's bucket takes, in bytes; None: it says nothing."""
+        category = self.rules.policies.bucket(self.bucket.bucket)
+        return category.max_object_size if category is not None else None
 
     @property
     def location(self) -> str:

@@ -7,9 +7,8 @@ import pytest
 
 from gateway.cli.usage import render_size
 from gateway.config import load_settings
-from gateway.store.buckets import Bucket
 from gateway.store.database import Database
-from gateway.store.usage import charge
+from gateway.store.ledger import NO_LIMITS, NOTHING, Account, Amount, settle
 
 
 @pytest.fixture
@@ -18,8 +17,8 @@ def filled(installation):
 
     async def fill() -> None:
         database = await Database.open(load_settings(installation / "gateway.toml").store.path)
-        bucket = Bucket("demo-media", "demo", "media", "local", "demo-media", "", "policy", 0)
-        await database.write(lambda connection: charge(connection, bucket, "ops", 1536, 2))
+        account = Account("demo", "media", "ops")
+        await database.write(lambda connection: settle(connection, account, Amount(1536, 2), NOTHING, NO_LIMITS))
         await database.close()
 
     asyncio.run(fill())

@@ -5,6 +5,7 @@ partial is visible; Inv4 usage is the sum of the objects; Inv5 every object has 
 is at rest: no file that nothing needs, no write that never ended.
 """
 
+import os
 import random
 import threading
 import time
@@ -17,13 +18,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.caller import Caller, complete_document, delete_document, parse_xml, texts
-from tests.support.gateway import Gateway
+from tests.support.gateway import DEMO_POLICY, OTHER_POLICY, Gateway
 from tests.support.oracle import (
     IDENTITY,
     at_rest,
     files_of,
     garbage,
     open_intents,
+    recorded_usage,
     rows,
     stray_files,
     usage_command_agrees,
@@ -259,6 +261,10 @@ class Model:
     def done(self, key: str, body: Body) -> None:
         self.possible[key] = {body}
 
+    def refused(self, key: str, before: set[Body]) -> None:
+        """Nothing has happened: what could be there before is what can be there now."""
+        self.possible[key] = before
+
 
 @dataclass(slots=True)
 class Client:
@@ -293,21 +299,28 @@ class Client:
         if answer.status not in statuses:
             self.mistakes.append(f"{answer.status}: {answer.body!r}")
 
+    def store(self, key: str, body: Body, request: Callable[[], Answer]) -> None:
+        """A request that makes `key` hold `body`, unless its quota refuses it."""
+        before = self.model.now(key)
+        self.model.began(key, body)
+        answer = request()
+        if answer.status == 403 and b"<Code>QuotaExceeded</Code>" in answer.body:
+            self.model.refused(key, before)
+            return
+        self.expect(answer, 200)
+        self.model.done(key, body)
+
     def put(self, key: str) -> None:
         body = self.body()
-        self.model.began(key, body)
-        self.expect(self.caller.call("PUT", object_path(BUCKET, key), body), 200)
-        self.model.done(key, body)
+        self.store(key, body, lambda: self.caller.call("PUT", object_path(BUCKET, key), body))
 
     def copy(self, key: str) -> None:
         source = f"{self.name}/{self.chance.randrange(4)}"
         (body,) = self.model.now(source)
         if body is None or source == key:
             return
-        self.model.began(key, body)
         headers = [("x-amz-copy-source", object_path(BUCKET, source))]
-        self.expect(self.caller.call("PUT", object_path(BUCKET, key), b"", headers), 200)
-        self.model.done(key, body)
+        self.store(key, body, lambda: self.caller.call("PUT", object_path(BUCKET, key), b"", headers))
 
     def delete(self, key: str) -> None:
         self.model.began(key, None)
@@ -328,15 +341,17 @@ class Client:
 
     def upload(self, key: str) -> None:
         body = self.body()
-        upload_id = self.caller.start_upload(BUCKET, key)
-        etag = self.caller.put_part(BUCKET, key, upload_id, 1, b"overwritten")
-        etag = self.caller.put_part(BUCKET, key, upload_id, 1, body)
-        if self.chance.random() < 0.3:
-            self.expect(self.caller.call("DELETE", object_path(BUCKET, key) + f"?uploadId={upload_id}"), 204)
+        begun = self.caller.call("POST", object_path(BUCKET, key) + "?uploads=")
+        if begun.status == 403:
             return
-        self.model.began(key, body)
-        self.expect(self.caller.complete(BUCKET, key, upload_id, complete_document([(1, etag)])), 200)
-        self.model.done(key, body)
+        target = object_path(BUCKET, key) + f"?uploadId={parse_xml(begun.body).findtext('UploadId')}"
+        self.caller.call("PUT", f"{target}&partNumber=1", b"overwritten")
+        part = self.caller.call("PUT", f"{target}&partNumber=1", body)
+        if part.status == 403 or self.chance.random() < 0.3:
+            self.expect(self.caller.call("DELETE", target), 204)
+            return
+        document = complete_document([(1, part.header("etag") or "")])
+        self.store(key, body, lambda: self.caller.call("POST", target, document))
 
     def verify(self) -> None:
         """Inv1 to Inv3 for this client's keys; what is found is what it goes on from."""
@@ -356,10 +371,17 @@ def has_acknowledged(clients: Sequence[Client], goal: int) -> bool:
 ROUNDS = 10
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_x19_random_kills_under_load_keep_every_invariant(tmp_path: Path, seed: int):
+QUOTA = DEMO_POLICY.replace("[categories.media]\n", "[categories.media]\nquota = { bytes = 900_000, objects = 9 }\n")
+SEEDS = [int(seed) for seed in os.environ.get("ANBAR_CRASH_SEEDS", "1 2").split()]
+
+
+@pytest.mark.parametrize("policy", [DEMO_POLICY, QUOTA], ids=["roomy", "nearly full"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_x19_random_kills_under_load_keep_every_invariant(tmp_path: Path, seed: int, policy: str):
+    """Ten kills for each seed; ANBAR_CRASH_SEEDS="1 2 3 …" asks for more."""
     chance = random.Random(seed)
-    with Gateway(tmp_path, settings=LIMITS) as gateway:
+    policies = {"demo": policy, "other": OTHER_POLICY}
+    with Gateway(tmp_path, settings=LIMITS, policies=policies) as gateway:
         clients = [Client(Caller.of(gateway), f"c{number}", random.Random(chance.random())) for number in range(4)]
         for _ in range(ROUNDS):
             goal = sum(client.acknowledged for client in clients) + chance.randrange(2, 40)
@@ -377,6 +399,10 @@ def test_x19_random_kills_under_load_keep_every_invariant(tmp_path: Path, seed: 
             assert eventually(lambda: not open_intents(gateway) and not garbage(gateway), within_s=10)
             assert eventually(lambda: not stray_files(gateway), within_s=10), stray_files(gateway)
             usage_is_the_sum_of_the_objects(gateway)
+            if policy is QUOTA:
+                held = recorded_usage(gateway).get(("demo", "media", ""), (0, 0))
+                assert held <= (900_000, held[1])
+                assert held[1] <= 9
         usage_command_agrees(gateway)
         empty_the_bucket(clients[0].caller)
         settled(gateway)

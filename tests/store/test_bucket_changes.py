@@ -8,10 +8,10 @@ import pytest
 from gateway.errors import Code, S3Error
 from gateway.store.bucket_changes import BucketChanges, PolicyRefused
 from gateway.store.buckets import Bucket
+from gateway.store.ledger import read_usage
 from gateway.store.records import Garbage, Intent, ObjectRecord, UploadPart, UploadRecord
 from gateway.store.revisions import NewRevision
 from gateway.store.store import Store
-from gateway.store.usage import read_usage
 from tests.support.house import MEDIA, VOICE
 
 SHOP = Bucket("shop-items", "shop", "items", "local", "shop-items", "", "policy", 1)

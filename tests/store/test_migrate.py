@@ -76,6 +76,8 @@ def test_an_empty_file_and_a_store_of_ours_are_let_in(connection):
 
 def test_sizes_and_usage_cannot_become_negative(connection):
     migrate(connection, check=False)
-    connection.execute("INSERT INTO usage VALUES ('p', '', '', 5, 1)")
+    connection.execute("INSERT INTO usage (project, category, uploader, bytes, objects) VALUES ('p', '', '', 5, 1)")
     with pytest.raises(sqlite3.IntegrityError):
         connection.execute("UPDATE usage SET bytes = bytes - 6")
+    with pytest.raises(sqlite3.IntegrityError):
+        connection.execute("UPDATE usage SET reserved_bytes = -1")

@@ -10,8 +10,8 @@ from gateway.errors import Code, S3Error
 from gateway.s3.conditions import WriteCondition
 from gateway.store import writes
 from gateway.store.database import Connection
+from gateway.store.ledger import UsageRow, read_usage
 from gateway.store.records import Garbage, Intent, ObjectRecord
-from gateway.store.usage import UsageRow, read_usage
 from tests.support.house import MEDIA
 
 ABSENT = WriteCondition(if_none_match=True)
@@ -196,6 +196,7 @@ async def test_after_a_crash_every_open_write_is_released_and_every_completing_u
 async def test_a_transaction_that_fails_after_its_first_statement_leaves_no_trace(store):
     begun = intent("a")
     await store.catalog.begin(begun, None)
+    before = await rows(store, "usage")
 
     def half(connection: Connection) -> None:
         writes.commit(connection, MEDIA, begun, row(begun), (), None)
@@ -205,4 +206,4 @@ async def test_a_transaction_that_fails_after_its_first_statement_leaves_no_trac
         await store.database.write(half)
     assert len(await rows(store, "intents")) == 1
     assert await rows(store, "objects") == []
-    assert await rows(store, "usage") == []
+    assert await rows(store, "usage") == before

@@ -28,6 +28,7 @@ from gateway.store.records import ObjectRecord
 from gateway.store.store import Store
 from gateway.threads import Threads
 from tests.support.buckets import make_buckets
+from tests.support.oracle import RESERVED
 
 MEDIA = Bucket("demo-media", "demo", "media", "local", "demo-media", "", "policy", 1)
 VOICE = Bucket("demo-voice", "demo", "voice", "local", "demo-voice", "", "policy", 1)
@@ -117,20 +118,24 @@ class House:
         return found
 
     def usage_is_the_sum_of_the_objects(self) -> None:
-        """Garbage that waits is charged as well, an open upload is not."""
+        """Garbage that waits is charged as well; open uploads and writes under way hold what they have reserved."""
         wanted: Counter[tuple[str, str, str, str]] = Counter()
         charged = (
             "SELECT project, category, uploader, size, 1 FROM objects JOIN buckets USING (bucket) "
             "UNION ALL SELECT project, category, uploader, bytes, objects FROM garbage WHERE bytes > 0 OR objects > 0"
         )
-        for project, category, uploader, size, objects in self.rows(charged):
-            for scope in ((project, "", ""), (project, category, ""), (project, category, uploader)):
-                wanted[*scope, "bytes"] += size
-                wanted[*scope, "objects"] += objects
+        for prefix, rows in (("", self.rows(charged)), ("reserved_", self.rows(RESERVED))):
+            for project, category, uploader, size, objects in rows:
+                for scope in ((project, "", ""), (project, category, ""), (project, category, uploader)):
+                    wanted[*scope, f"{prefix}bytes"] += size
+                    wanted[*scope, f"{prefix}objects"] += objects
         told: Counter[tuple[str, str, str, str]] = Counter()
-        for project, category, uploader, size, objects in self.rows("SELECT * FROM usage"):
-            told[project, category, uploader, "bytes"] = size
-            told[project, category, uploader, "objects"] = objects
+        names = ("bytes", "objects", "reserved_bytes", "reserved_objects")
+        for project, category, uploader, *amounts in self.rows(
+            f"SELECT project, category, uploader, {', '.join(names)} FROM usage"
+        ):
+            for name, amount in zip(names, amounts, strict=True):
+                told[project, category, uploader, name] = amount
         assert +told == +wanted
 
     def needed_locations(self) -> set[str]:

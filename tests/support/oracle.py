@@ -57,32 +57,42 @@ def at_rest(gateway: Gateway) -> bool:
     return not open_intents(gateway) and not garbage(gateway) and not stray_files(gateway)
 
 
+RESERVED = """
+    SELECT project, category, uploader, reserved_bytes, reserved_objects FROM intents
+    UNION ALL SELECT project, category, uploader, 0, reserved_objects FROM uploads JOIN buckets USING (bucket)
+        WHERE state <> 'done'
+    UNION ALL SELECT project, category, uploader, size, 0
+        FROM upload_parts JOIN uploads USING (upload_id) JOIN buckets USING (bucket)
+"""
+"""What writes under way and open uploads have reserved: project, category, uploader, bytes, objects."""
+
 Scope = tuple[str, str, str]
 """Project, category and uploader, where "" stands for all of them, as in the store's table of usage."""
 
 
 def usage_is_the_sum_of_the_objects(gateway: Gateway) -> None:
-    """Inv4 without limits: the books say what the catalog holds; parts become bytes of it when their upload is completed."""
-    size: Counter[Scope] = Counter()
-    count: Counter[Scope] = Counter()
+    """Inv4: the books say what the catalog holds, and what open uploads have reserved."""
     objects = "SELECT project, category, uploader, size, 1 FROM objects JOIN buckets USING (bucket)"
-    for project, category, uploader, bytes_, objects_ in rows(gateway, objects):
-        for scope in scopes(str(project), str(category), str(uploader)):
-            size[scope] += int(str(bytes_))
-            count[scope] += int(str(objects_))
-    for scope, told in recorded_usage(gateway).items():
-        assert told == (size.pop(scope, 0), count.pop(scope, 0)), scope
-    assert not any(size.values())
-    assert not any(count.values())
+    for columns, sql in (("bytes, objects", objects), ("reserved_bytes, reserved_objects", RESERVED)):
+        size: Counter[Scope] = Counter()
+        count: Counter[Scope] = Counter()
+        for project, category, uploader, bytes_, objects_ in rows(gateway, sql):
+            for scope in scopes(str(project), str(category), str(uploader)):
+                size[scope] += int(str(bytes_))
+                count[scope] += int(str(objects_))
+        for scope, told in recorded_usage(gateway, columns).items():
+            assert told == (size.pop(scope, 0), count.pop(scope, 0)), (scope, columns)
+        assert not any(size.values())
+        assert not any(count.values())
 
 
 def scopes(project: str, category: str, uploader: str) -> tuple[Scope, Scope, Scope]:
     return (project, "", ""), (project, category, ""), (project, category, uploader)
 
 
-def recorded_usage(gateway: Gateway) -> dict[Scope, tuple[int, int]]:
+def recorded_usage(gateway: Gateway, columns: str = "bytes, objects") -> dict[Scope, tuple[int, int]]:
     """Bytes and objects of each scope."""
-    found = rows(gateway, "SELECT project, category, uploader, bytes, objects FROM usage")
+    found = rows(gateway, f"SELECT project, category, uploader, {columns} FROM usage")
     return {(str(p), str(c), str(u)): (int(str(size)), int(str(count))) for p, c, u, size, count in found}
 
 

@@ -57,7 +57,9 @@ async def create_multipart_upload(call: Call) -> Answer:
 async def upload_part(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html"""
     number = _part_number(call)
-    part, checksum = await multipart.put_part(call.rooms, await _open_upload(call), number, incoming_body(call))
+    part, checksum = await multipart.put_part(
+        call.rooms, await _open_upload(call), number, incoming_body(call), call.allowance
+    )
     return Answer(headers=[("ETag", part.etag), (checksum.algorithm.header, checksum.value)])
 
 
@@ -72,6 +74,7 @@ async def upload_part_copy(call: Call) -> Answer:
         call.headers.get("x-amz-copy-source-range"),
         source_conditions(call),
         call.may_copy,
+        call.allowance,
     )
     return xml_answer(render_copy_part(CopyResult(part.etag, part.modified_s, _checksums(part))))
 
@@ -86,6 +89,8 @@ async def complete_multipart_upload(call: Call) -> Answer:
         parse_checksum_type(kind) if (kind := call.headers.get("x-amz-checksum-type")) else None,
         parse_write_condition(call.headers),
         _only_of(call, upload),
+        call.allowance,
+        call.max_object_size,
     )
     record = await multipart.complete_upload(call.rooms, upload, request)
     checksum = record.checksum

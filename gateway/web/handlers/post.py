@@ -30,7 +30,7 @@ from gateway.s3.xml import render_post_response
 from gateway.sigv4.post_policy import parse_post_credentials, verify_post
 from gateway.store.records import ObjectRecord
 from gateway.web.answers import Answer, xml_answer
-from gateway.web.bodies import received
+from gateway.web.bodies import largest_body, received
 from gateway.web.call import Call, check_expected_owner
 from gateway.web.identity import find_signer, reserved_metadata, settle, settle_uploader
 
@@ -113,7 +113,7 @@ async def _file_pieces(
     call: Call, parser: PostFormParser, first: Sequence[bytes], arriving: AsyncIterator[bytes], policy: PostPolicy
 ) -> AsyncIterator[bytes]:
     """The file, cut off where it grows larger than allowed; too small a one fails at its end."""
-    limit = call.services.settings.limits.max_object_size
+    limit = largest_body(call)
     if policy.content_length_range is not None:
         limit = min(limit, policy.content_length_range[1])
     size = 0

@@ -1,0 +1,207 @@
+"""The ledger: how much every project, category and uploader holds and has reserved, exact at every moment.
+
+    begin    a write reserves what it may add           reserved += new
+    commit   what it held becomes what it has added      reserved -= held, used += net
+    release  a write that failed gives back what it held  reserved -= held
+    delete   an object's room comes back when its body is gone
+
+Used and reserved together never exceed a limit: whoever would is refused, in the transaction that would have made it
+so. What was reserved may be used, also where the limit was lowered meanwhile. All functions run inside a write
+transaction of their caller, so nobody else decides between a look and what follows from it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gateway.errors import Code, S3Error
+from gateway.policy.model import Quota
+from gateway.store.database import Connection, Database
+
+_ADD = """INSERT INTO usage (project, category, uploader, bytes, objects, reserved_bytes, reserved_objects)
+          VALUES (?1, '', '', max(?4, 0), max(?5, 0), max(?6, 0), max(?7, 0)),
+                 (?1, ?2, '', max(?4, 0), max(?5, 0), max(?6, 0), max(?7, 0)),
+                 (?1, ?2, ?3, max(?4, 0), max(?5, 0), max(?6, 0), max(?7, 0))
+          ON CONFLICT (project, category, uploader) DO UPDATE SET
+              bytes = max(usage.bytes + ?4, 0), objects = max(usage.objects + ?5, 0),
+              reserved_bytes = max(usage.reserved_bytes + ?6, 0),
+              reserved_objects = max(usage.reserved_objects + ?7, 0)"""
+_TOTALS = """SELECT category, uploader, bytes + reserved_bytes, objects + reserved_objects FROM usage
+             WHERE (project, category, uploader) IN (VALUES (?1, '', ''), (?1, ?2, ''), (?1, ?2, ?3))"""
+
+
+class Amount(NamedTuple):
+    """Bytes and objects; of a difference either may be negative."""
+
+    bytes: int = 0
+    objects: int = 0
+
+    def less(self, other: "Amount") -> "Amount":
+        return Amount(self.bytes - other.bytes, self.objects - other.objects)
+
+    @property
+    def positive(self) -> "Amount":
+        """What of a difference is growth."""
+        return Amount(max(self.bytes, 0), max(self.objects, 0))
+
+
+NOTHING = Amount()
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """The limits that hold for one write: of its project, of its category, and of an uploader in that category."""
+
+    project: Quota | None = None
+    category: Quota | None = None
+    uploader: Quota | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        return self.project is not None or self.category is not None or self.uploader is not None
+
+
+NO_LIMITS = Allowance()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where a write is charged; without a project nowhere."""
+
+    project: str
+    category: str
+    uploader: str
+
+
+def reserve(connection: Connection, account: Account, wanted: Amount, allowance: Allowance) -> S3Error | None:
+    """Take room for a write that begins; gives the refusal where a scope is full, and then has changed nothing."""
+    refusal = _refusal(connection, account, wanted, wanted, allowance)
+    if refusal is None:
+        _add(connection, account, NOTHING, wanted)
+    return refusal
+
+
+def settle(
+    connection: Connection,
+    account: Account,
+    added: Amount,
+    held: Amount,
+    allowance: Allowance,
+    *,
+    replaced: Amount = NOTHING,
+    replaced_uploader: str | None = None,
+) -> None:
+    """A write is done: what it held is given back, what it has added counts, less what it replaced.
+
+    Where it comes to more than it held, since what it replaces has shrunk or gone meanwhile, the limits decide anew.
+    Raises S3Error: QuotaExceeded.
+    """
+    net = added.less(replaced)
+    same_hands = replaced_uploader in (None, account.uploader)
+    own_growth = (net if same_hands else added).less(held)
+    refusal = _refusal(connection, account, net.less(held), added, allowance, own_growth)
+    if refusal is not None:
+        raise refusal
+    if same_hands:
+        _add(connection, account, net, NOTHING.less(held))
+    else:
+        _add(connection, account, added, NOTHING.less(held))
+        give_back(connection, Account(account.project, account.category, replaced_uploader or ""), replaced)
+
+
+def exchange(connection: Connection, account: Account, kept: Amount, held: Amount, allowance: Allowance) -> None:
+    """A part is stored: what its write held is given back, what the upload holds more (or less) is reserved.
+
+    Raises S3Error: QuotaExceeded.
+    """
+    growth = kept.less(held)
+    refusal = _refusal(connection, account, growth, kept, allowance)
+    if refusal is not None:
+        raise refusal
+    _add(connection, account, NOTHING, growth)
+
+
+def release(connection: Connection, account: Account, held: Amount) -> None:
+    """Give back what a write or an upload held and has not used."""
+    if held != NOTHING:
+        _add(connection, account, NOTHING, NOTHING.less(held))
+
+
+def give_back(connection: Connection, account: Account, gone: Amount) -> None:
+    """What was charged is gone from the origin."""
+    _add(connection, account, NOTHING.less(gone), NOTHING)
+
+
+def _refusal(
+    connection: Connection,
+    account: Account,
+    growth: Amount,
+    requested: Amount,
+    allowance: Allowance,
+    own_growth: Amount | None = None,
+) -> S3Error | None:
+    """Why the scopes' totals cannot grow so much; nothing is asked where they do not grow.
+
+    `own_growth` is that of the uploader's scope, where an object changes hands.
+    """
+    own_growth = growth if own_growth is None else own_growth
+    if not allowance.is_limited or growth.positive == own_growth.positive == NOTHING:
+        return None
+    rows = connection.execute(_TOTALS, (account.project, account.category, account.uploader)).fetchall()
+    totals = {(category, uploader): Amount(size, objects) for category, uploader, size, objects in rows}
+    for name, scope, quota in _limited(account, allowance):
+        used, more_of = totals.get(scope, NOTHING), own_growth if scope[1] else growth
+        for unit, limit, has, more, asked in (
+            ("bytes", quota.bytes, used.bytes, more_of.bytes, requested.bytes),
+            ("objects", quota.objects, used.objects, more_of.objects, requested.objects),
+        ):
+            if limit is not None and more > 0 and has + more > limit:
+                return _full(name, unit, limit, has, asked)
+    return None
+
+
+def _limited(account: Account, allowance: Allowance) -> Iterator[tuple[str, tuple[str, str], Quota]]:
+    """The scopes that have a limit, the smallest first: who is told of it can do most about that."""
+    category = f"category {account.category}"
+    if allowance.uploader is not None:
+        yield f"uploader {account.uploader} in {category}", (account.category, account.uploader), allowance.uploader
+    if allowance.category is not None:
+        yield category, (account.category, ""), allowance.category
+    if allowance.project is not None:
+        yield f"project {account.project}", ("", ""), allowance.project
+
+
+def _full(scope: str, unit: str, limit: int, used: int, requested: int) -> S3Error:
+    message = f"The quota of {scope} is {limit} {unit}; {used} are used or reserved, {requested} more were requested."
+    return S3Error(Code.QuotaExceeded, message, Scope=scope, Unit=unit, Limit=limit, Used=used, Requested=requested)
+
+
+def _add(connection: Connection, account: Account, used: Amount, reserved: Amount) -> None:
+    connection.execute(_ADD, (account.project, account.category, account.uploader, *used, *reserved))
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What one scope holds and has reserved: a project (no category), a category (no uploader), an uploader in one."""
+
+    project: str
+    category: str | None
+    uploader: str | None
+    bytes: int
+    objects: int
+    reserved_bytes: int = 0
+    reserved_objects: int = 0
+
+
+async def read_usage(database: Database, project: str | None = None) -> list[UsageRow]:
+    """Every scope that holds or reserves something, sums before their parts; of one project or of all."""
+    rows = await database.read(
+        lambda connection: connection.execute(
+            "SELECT project, category, uploader, bytes, objects, reserved_bytes, reserved_objects FROM usage "
+            "WHERE (?1 IS NULL OR project = ?1) "
+            "AND (bytes > 0 OR objects > 0 OR reserved_bytes > 0 OR reserved_objects > 0) "
+            "ORDER BY project, category, uploader",
+            (project,),
+        ).fetchall()
+    )
+    return [UsageRow(p, c or None, u or None, *amounts) for p, c, u, *amounts in rows]
