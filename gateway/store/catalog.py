@@ -4,6 +4,7 @@ The map of rows is exact: a commit of this process replaces the row before the c
 another one drops the map before the next request is looked at (`Store.refresh`).
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from gateway.store.ledger import NO_LIMITS, Allowance
 from gateway.store.listing import ListQuery, Page, Row, list_page, walk_rows
 from gateway.store.records import Garbage, Intent, ObjectPart, ObjectRecord, dump_texts
 
+_quota_log = logging.getLogger("anbar.quota")
 _LARGEST_MAP = 20_000
 _LISTED = "key, size, etag, modified_s, uploader, checksum_algorithm, checksum_type"
 
@@ -118,10 +120,11 @@ class Catalog:
         allowance: Allowance = NO_LIMITS,
     ) -> Garbage | None:
         """Make the written body the object; gives the body it replaced."""
-        return await self._database.write(
+        stored = await self._database.write(
             lambda connection: writes.commit(connection, bucket, intent, record, parts, condition, only_of, allowance),
-            self.replaces(record.bucket, record.key, record),
+            self.stores(record),
         )
+        return stored.replaced
 
     async def release(self, intent: Intent) -> Garbage | None:
         """End a write that failed; gives what it may have left at the origin."""
@@ -133,7 +136,7 @@ class Catalog:
         """Take an object out; gives its body, or None where there was no such object."""
         return await self._database.write(
             lambda connection: writes.delete(connection, bucket, key, condition, only_of),
-            self.replaces(bucket, key, None),
+            lambda _: self._remember((bucket, key), None),
         )
 
     async def set_tags(
@@ -165,9 +168,23 @@ class Catalog:
         """After a crash, before the first request: release every write that was under way; gives their number."""
         return await self._database.write(writes.release_all)
 
-    def replaces(self, bucket: str, key: str, record: ObjectRecord | None) -> Callable[[object], None]:
-        """What a commit does to the map."""
-        return lambda _: self._remember((bucket, key), record)
+    def stores(self, record: ObjectRecord) -> Callable[[writes.Stored], None]:
+        """What a commit does to the map; the operator is told where a quota is nearly used up."""
+
+        def on_commit(stored: writes.Stored) -> None:
+            self._remember((record.bucket, record.key), record)
+            for near in stored.near:
+                _quota_log.warning(
+                    "project %s: %d of %d %s of %s are used (%d %%)",
+                    near.project,
+                    near.used,
+                    near.limit,
+                    near.unit,
+                    near.scope,
+                    near.percent,
+                )
+
+        return on_commit
 
     def _remember(self, name: tuple[str, str], record: ObjectRecord | None) -> None:
         self._fills.pop(name, None)

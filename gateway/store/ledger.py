@@ -10,7 +10,7 @@ so. What was reserved may be used, also where the limit was lowered meanwhile. A
 transaction of their caller, so nobody else decides between a look and what follows from it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,8 +26,9 @@ _ADD = """INSERT INTO usage (project, category, uploader, bytes, objects, reserv
               bytes = max(usage.bytes + ?4, 0), objects = max(usage.objects + ?5, 0),
               reserved_bytes = max(usage.reserved_bytes + ?6, 0),
               reserved_objects = max(usage.reserved_objects + ?7, 0)"""
-_TOTALS = """SELECT category, uploader, bytes + reserved_bytes, objects + reserved_objects FROM usage
-             WHERE (project, category, uploader) IN (VALUES (?1, '', ''), (?1, ?2, ''), (?1, ?2, ?3))"""
+_FIND = """SELECT category, uploader, bytes, objects, reserved_bytes, reserved_objects FROM usage
+           WHERE (project, category, uploader) IN (VALUES (?1, '', ''), (?1, ?2, ''), (?1, ?2, ?3))"""
+_NEAR_PERCENT = (80, 95)
 
 
 class Amount(NamedTuple):
@@ -35,6 +36,9 @@ class Amount(NamedTuple):
 
     bytes: int = 0
     objects: int = 0
+
+    def plus(self, other: "Amount") -> "Amount":
+        return Amount(self.bytes + other.bytes, self.objects + other.objects)
 
     def less(self, other: "Amount") -> "Amount":
         return Amount(self.bytes - other.bytes, self.objects - other.objects)
@@ -50,14 +54,19 @@ NOTHING = Amount()
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """The limits that hold for one write: of its project, of its category, and of an uploader in that category."""
+    """The limits that hold for one write: of its project, of its category, and of an uploader in that category.
+
+    `open_uploads`: how many multipart uploads its principal may have open in the project.
+    """
 
     project: Quota | None = None
     category: Quota | None = None
     uploader: Quota | None = None
+    open_uploads: int | None = None
 
     @property
     def is_limited(self) -> bool:
+        """Is there a quota?"""
         return self.project is not None or self.category is not None or self.uploader is not None
 
 
@@ -73,9 +82,40 @@ class Account:
     uploader: str
 
 
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A scope that a write has brought to 80 or 95 percent of a limit, or beyond; `unit` is bytes or objects."""
+
+    project: str
+    scope: str
+    unit: str
+    limit: int
+    used: int
+
+    @property
+    def percent(self) -> int:
+        return 100 * self.used // self.limit
+
+
+class _Standing(NamedTuple):
+    """What a scope holds, and what is reserved in it."""
+
+    used: Amount = NOTHING
+    reserved: Amount = NOTHING
+
+    @property
+    def total(self) -> Amount:
+        return self.used.plus(self.reserved)
+
+
+_Scope = tuple[str, str]  # category and uploader, empty where it is wider
+_Standings = Mapping[_Scope, _Standing]
+_EMPTY = _Standing()
+
+
 def reserve(connection: Connection, account: Account, wanted: Amount, allowance: Allowance) -> S3Error | None:
     """Take room for a write that begins; gives the refusal where a scope is full, and then has changed nothing."""
-    refusal = _refusal(connection, account, wanted, wanted, allowance)
+    refusal = _refusal_anew(connection, account, wanted, wanted, allowance)
     if refusal is None:
         _add(connection, account, NOTHING, wanted)
     return refusal
@@ -90,23 +130,28 @@ def settle(
     *,
     replaced: Amount = NOTHING,
     replaced_uploader: str | None = None,
-) -> None:
+) -> tuple[Near, ...]:
     """A write is done: what it held is given back, what it has added counts, less what it replaced.
 
     Where it comes to more than it held, since what it replaces has shrunk or gone meanwhile, the limits decide anew.
-    Raises S3Error: QuotaExceeded.
+    Gives the limits that it has come near to. Raises S3Error: QuotaExceeded.
     """
     net = added.less(replaced)
     same_hands = replaced_uploader in (None, account.uploader)
-    own_growth = (net if same_hands else added).less(held)
-    refusal = _refusal(connection, account, net.less(held), added, allowance, own_growth)
-    if refusal is not None:
-        raise refusal
+    own_net = net if same_hands else added
+    near: tuple[Near, ...] = ()
+    if allowance.is_limited:
+        standings = _find(connection, account)
+        refusal = _refusal(standings, account, net.less(held), added, allowance, own_net.less(held))
+        if refusal is not None:
+            raise refusal
+        near = tuple(_nearing(standings, account, net, own_net, allowance))
     if same_hands:
         _add(connection, account, net, NOTHING.less(held))
     else:
         _add(connection, account, added, NOTHING.less(held))
         give_back(connection, Account(account.project, account.category, replaced_uploader or ""), replaced)
+    return near
 
 
 def exchange(connection: Connection, account: Account, kept: Amount, held: Amount, allowance: Allowance) -> None:
@@ -115,7 +160,7 @@ def exchange(connection: Connection, account: Account, kept: Amount, held: Amoun
     Raises S3Error: QuotaExceeded.
     """
     growth = kept.less(held)
-    refusal = _refusal(connection, account, growth, kept, allowance)
+    refusal = _refusal_anew(connection, account, growth, kept, allowance)
     if refusal is not None:
         raise refusal
     _add(connection, account, NOTHING, growth)
@@ -132,52 +177,94 @@ def give_back(connection: Connection, account: Account, gone: Amount) -> None:
     _add(connection, account, NOTHING.less(gone), NOTHING)
 
 
+def _find(connection: Connection, account: Account) -> _Standings:
+    rows = connection.execute(_FIND, (account.project, account.category, account.uploader)).fetchall()
+    return {(row[0], row[1]): _Standing(Amount(row[2], row[3]), Amount(row[4], row[5])) for row in rows}
+
+
+def _refusal_anew(
+    connection: Connection, account: Account, growth: Amount, requested: Amount, allowance: Allowance
+) -> S3Error | None:
+    """Why the scopes cannot grow so much; the store is not asked where they do not grow, or have no limits."""
+    if not allowance.is_limited or growth.positive == NOTHING:
+        return None
+    return _refusal(_find(connection, account), account, growth, requested, allowance, growth)
+
+
 def _refusal(
-    connection: Connection,
+    standings: _Standings,
     account: Account,
     growth: Amount,
     requested: Amount,
     allowance: Allowance,
-    own_growth: Amount | None = None,
+    own_growth: Amount,
 ) -> S3Error | None:
-    """Why the scopes' totals cannot grow so much; nothing is asked where they do not grow.
-
-    `own_growth` is that of the uploader's scope, where an object changes hands.
-    """
-    own_growth = growth if own_growth is None else own_growth
-    if not allowance.is_limited or growth.positive == own_growth.positive == NOTHING:
-        return None
-    rows = connection.execute(_TOTALS, (account.project, account.category, account.uploader)).fetchall()
-    totals = {(category, uploader): Amount(size, objects) for category, uploader, size, objects in rows}
+    """The same of what was found; `own_growth` is that of the uploader's scope, where an object changes hands."""
     for name, scope, quota in _limited(account, allowance):
-        used, more_of = totals.get(scope, NOTHING), own_growth if scope[1] else growth
+        total, more_of = standings.get(scope, _EMPTY).total, own_growth if scope[1] else growth
         for unit, limit, has, more, asked in (
-            ("bytes", quota.bytes, used.bytes, more_of.bytes, requested.bytes),
-            ("objects", quota.objects, used.objects, more_of.objects, requested.objects),
+            ("bytes", quota.bytes, total.bytes, more_of.bytes, requested.bytes),
+            ("objects", quota.objects, total.objects, more_of.objects, requested.objects),
         ):
             if limit is not None and more > 0 and has + more > limit:
-                return _full(name, unit, limit, has, asked)
+                return quota_exceeded(name, unit, limit, has, asked)
     return None
 
 
-def _limited(account: Account, allowance: Allowance) -> Iterator[tuple[str, tuple[str, str], Quota]]:
+def _nearing(
+    standings: _Standings, account: Account, net: Amount, own_net: Amount, allowance: Allowance
+) -> Iterator[Near]:
+    """The limits to which the scopes come near by growing so much; those that they were as near to are not told."""
+    for name, scope, quota in _limited(account, allowance):
+        used, more_of = standings.get(scope, _EMPTY).used, own_net if scope[1] else net
+        for unit, limit, before, more in (
+            ("bytes", quota.bytes, used.bytes, more_of.bytes),
+            ("objects", quota.objects, used.objects, more_of.objects),
+        ):
+            after = before + more
+            if limit is not None and any(100 * before < percent * limit <= 100 * after for percent in _NEAR_PERCENT):
+                yield Near(account.project, name, unit, limit, after)
+
+
+def _limited(account: Account, allowance: Allowance) -> Iterator[tuple[str, _Scope, Quota]]:
     """The scopes that have a limit, the smallest first: who is told of it can do most about that."""
-    category = f"category {account.category}"
     if allowance.uploader is not None:
-        yield f"uploader {account.uploader} in {category}", (account.category, account.uploader), allowance.uploader
+        scope = account.category, account.uploader
+        yield scope_name(account.project, *scope), scope, allowance.uploader
     if allowance.category is not None:
-        yield category, (account.category, ""), allowance.category
+        yield scope_name(account.project, account.category), (account.category, ""), allowance.category
     if allowance.project is not None:
-        yield f"project {account.project}", ("", ""), allowance.project
+        yield scope_name(account.project), ("", ""), allowance.project
 
 
-def _full(scope: str, unit: str, limit: int, used: int, requested: int) -> S3Error:
+def scope_name(project: str, category: str | None = None, uploader: str | None = None) -> str:
+    """What a scope is called: "project demo", "category media", "uploader sara in category media"."""
+    if not category:
+        return f"project {project}"
+    return f"uploader {uploader} in category {category}" if uploader else f"category {category}"
+
+
+def quota_exceeded(scope: str, unit: str, limit: int, used: int, requested: int) -> S3Error:
+    """The refusal of what does not fit; `unit` is bytes, objects or open uploads."""
     message = f"The quota of {scope} is {limit} {unit}; {used} are used or reserved, {requested} more were requested."
     return S3Error(Code.QuotaExceeded, message, Scope=scope, Unit=unit, Limit=limit, Used=used, Requested=requested)
 
 
 def _add(connection: Connection, account: Account, used: Amount, reserved: Amount) -> None:
     connection.execute(_ADD, (account.project, account.category, account.uploader, *used, *reserved))
+
+
+async def tightest(database: Database, account: Account, allowance: Allowance) -> tuple[int, int] | None:
+    """Limit and use, in bytes, of the scope with the least room left; reserved bytes are used. None: no limit."""
+    if not allowance.is_limited:
+        return None
+    standings = await database.read(lambda connection: _find(connection, account))
+    found = [
+        (quota.bytes, standings.get(scope, _EMPTY).total.bytes)
+        for _, scope, quota in _limited(account, allowance)
+        if quota.bytes is not None
+    ]
+    return min(found, key=lambda each: each[0] - each[1], default=None)
 
 
 @dataclass(frozen=True, slots=True)

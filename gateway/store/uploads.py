@@ -126,7 +126,7 @@ class Uploads:
         Raises S3Error: NoSuchUpload, NoSuchBucket, AccessDenied, PreconditionFailed, QuotaExceeded.
         """
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> writes.Stored:
             held = _held(connection, upload_id)
             done = connection.execute(
                 "UPDATE uploads SET state = 'done', touched_s = ?, result = ? "
@@ -135,12 +135,13 @@ class Uploads:
             )
             if done.rowcount != 1:
                 raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
-            writes.store_object(connection, bucket, record, parts, condition, only_of, held, allowance)
+            stored = writes.store_object(connection, bucket, record, parts, condition, only_of, held, allowance)
             for part in unused:
                 writes.add_garbage(connection, Garbage(part.location, record.origin, "", "", record.uploader))
             connection.execute("DELETE FROM upload_parts WHERE upload_id = ?", (upload_id,))
+            return stored
 
-        await self._database.write(work, self._catalog.replaces(record.bucket, record.key, record))
+        await self._database.write(work, self._catalog.stores(record))
 
     async def abort(self, upload_id: str, idle_since_s: int | None = None) -> Garbage:
         """End an open upload, or only one that nobody has touched since then; gives what it left at the origin.

@@ -6,12 +6,15 @@ the same transaction that let go of it, so that no crash can leave an orphan: wh
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gateway.errors import Code, S3Error
 from gateway.s3.conditions import WriteCondition, check_write
+from gateway.store.audit import AuditEntry, Detail
+from gateway.store.audit import record as record_audit
 from gateway.store.buckets import Bucket, find_bucket
 from gateway.store.database import Connection
-from gateway.store.ledger import NO_LIMITS, NOTHING, Account, Allowance, Amount, give_back, reserve, settle
+from gateway.store.ledger import NO_LIMITS, NOTHING, Account, Allowance, Amount, Near, give_back, reserve, settle
 from gateway.store.ledger import release as release_room
 from gateway.store.records import (
     NULL_VERSION,
@@ -33,6 +36,14 @@ _BEGIN = f"""INSERT INTO intents ({_INTENT_COLUMNS}, project, category, reserved
 _END = """DELETE FROM intents WHERE intent_id = ?
           RETURNING project, category, uploader, reserved_bytes, reserved_objects"""
 _GARBAGE_COLUMNS = "location, origin, project, category, uploader, bytes, objects"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What came of a write beside its object: the body it replaced, and the limits it has come near to."""
+
+    replaced: Garbage | None = None
+    near: tuple[Near, ...] = ()
 
 
 def find_object(connection: Connection, bucket: str, key: str) -> ObjectRecord | None:
@@ -145,8 +156,8 @@ def commit(
     condition: WriteCondition | None,
     only_of: str | None = None,
     allowance: Allowance = NO_LIMITS,
-) -> Garbage | None:
-    """Make the written body the object: row, usage and intent in one. Gives the body it replaced, if any.
+) -> Stored:
+    """Make the written body the object: row, usage and intent in one.
 
     Raises S3Error: NoSuchBucket, AccessDenied, PreconditionFailed, OperationAborted, QuotaExceeded.
     """
@@ -163,14 +174,14 @@ def store_object(
     only_of: str | None = None,
     held: Amount = NOTHING,
     allowance: Allowance = NO_LIMITS,
-) -> Garbage | None:
-    """Put a row in place of the one that is there, with its usage; gives the replaced body as garbage."""
+) -> Stored:
+    """Put a row in place of the one that is there, with its usage; the replaced body becomes garbage."""
     require_same_bucket(connection, bucket)
     current = find_object(connection, record.bucket, record.key)
     require_owner(current, only_of)
     if condition is not None:
         check_write(condition, current.etag if current else None)
-    settle(
+    near = settle(
         connection,
         Account(bucket.project, bucket.category, record.uploader),
         Amount(record.size, 1),
@@ -179,6 +190,8 @@ def store_object(
         replaced=Amount(current.size, 1) if current is not None else NOTHING,
         replaced_uploader=current.uploader if current is not None else None,
     )
+    for each in near:
+        record_audit(connection, _near_entry(each, record))
     replaced = None if current is None else _replace(connection, bucket, current)
     connection.execute(_PUT, object_to_row(record))
     if parts:
@@ -187,7 +200,12 @@ def store_object(
             "VALUES (?, ?, ?, ?, ?, ?)",
             [(record.bucket, record.key, record.version_id, p.part_number, p.size, p.checksum_value) for p in parts],
         )
-    return replaced
+    return Stored(replaced, near)
+
+
+def _near_entry(near: Near, record: ObjectRecord) -> AuditEntry:
+    details: dict[str, Detail] = {"limit": near.limit, "used": near.used, "percent": near.percent, "unit": near.unit}
+    return AuditEntry(record.modified_s, record.uploader, "quota.near", near.project, near.scope, details)
 
 
 def require_same_bucket(connection: Connection, bucket: Bucket) -> None:

@@ -14,6 +14,7 @@ from gateway.store.ledger import (
     Account,
     Allowance,
     Amount,
+    Near,
     UsageRow,
     exchange,
     give_back,
@@ -21,6 +22,7 @@ from gateway.store.ledger import (
     release,
     reserve,
     settle,
+    tightest,
 )
 from gateway.store.migrate import migrate
 
@@ -175,6 +177,72 @@ def test_more_than_was_charged_ends_at_nothing_and_keeps_nobody_from_going_on(bo
     give_back(books, ANN, Amount(6, 2))
     release(books, ANN, Amount(6, 2))
     assert totals(books) == (0, 0, 0, 0)
+
+
+HUNDRED = Allowance(category=Quota(bytes=100))
+
+
+def near(percent: int) -> tuple[Near, ...]:
+    return (Near("demo", "category media", "bytes", 100, percent),)
+
+
+def store_bytes(books, size: int, allowance: Allowance = HUNDRED, account: Account = ANN) -> tuple[Near, ...]:
+    return settle(books, account, Amount(size, 1), NOTHING, allowance)
+
+
+def test_a_limit_is_near_at_80_and_at_95_percent_and_told_once_each(books):
+    told = [store_bytes(books, size) for size in (79, 1, 14, 1, 1, 4)]
+    assert told == [(), near(80), (), near(95), (), ()]
+
+
+def test_both_thresholds_passed_at_once_are_told_once(books):
+    assert store_bytes(books, 99) == near(99)
+
+
+def test_a_limit_is_near_again_only_after_its_use_fell_below(books):
+    assert store_bytes(books, 80) == near(80)
+    give_back(books, ANN, Amount(1, 0))
+    assert store_bytes(books, 1) == near(80)
+    assert settle(books, ANN, Amount(5, 1), NOTHING, HUNDRED, replaced=Amount(5, 1), replaced_uploader="ann") == ()
+
+
+def test_what_is_only_reserved_brings_no_limit_near(books):
+    assert reserve(books, ANN, Amount(90, 1), HUNDRED) is None
+    assert settle(books, BOB, Amount(5, 1), NOTHING, HUNDRED) == ()
+
+
+def test_every_scope_and_unit_is_told_of_its_own(books):
+    limits = Allowance(Quota(bytes=100), Quota(objects=1), Quota(bytes=50, objects=10))
+    assert store_bytes(books, 45, limits) == (
+        Near("demo", "uploader ann in category media", "bytes", 50, 45),
+        Near("demo", "category media", "objects", 1, 1),
+    )
+
+
+def test_an_object_that_changes_hands_brings_its_new_owner_near(books):
+    limits = Allowance(category=Quota(bytes=10), uploader=Quota(bytes=10))
+    settle(books, ANN, Amount(9, 1), NOTHING, limits)
+    told = settle(books, BOB, Amount(9, 1), NOTHING, limits, replaced=Amount(9, 1), replaced_uploader="ann")
+    assert told == (Near("demo", "uploader bob in category media", "bytes", 10, 9),)
+
+
+@pytest.mark.parametrize(("allowance", "statements"), [(NO_LIMITS, 1), (HUNDRED, 2)])
+def test_a_commit_without_limits_asks_nothing_and_with_limits_once(books, allowance, statements):
+    asked: list[str] = []
+    books.set_trace_callback(asked.append)
+    store_bytes(books, 85, allowance)
+    assert len(asked) == statements
+
+
+async def test_the_tightest_scope_is_the_one_with_the_least_room(store):
+    limits = Allowance(Quota(bytes=100), Quota(objects=1), Quota(bytes=30))
+    assert await tightest(store.database, ANN, limits) == (30, 0)
+    await store.database.write(lambda c: settle(c, BOB, Amount(80, 1), NOTHING, NO_LIMITS))
+    assert await tightest(store.database, ANN, limits) == (100, 80)
+    await store.database.write(lambda c: reserve(c, ANN, Amount(15, 1), NO_LIMITS))
+    assert await tightest(store.database, ANN, limits) == (100, 95)
+    assert await tightest(store.database, ANN, Allowance(category=Quota(objects=1))) is None
+    assert await tightest(store.database, ANN, NO_LIMITS) is None
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,16 +1,18 @@
 """The commit protocol's transactions, each on its own: a write ends once, and what it left is always on record."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from gateway.errors import Code, S3Error
+from gateway.policy.model import Quota
 from gateway.s3.conditions import WriteCondition
 from gateway.store import writes
 from gateway.store.database import Connection
-from gateway.store.ledger import UsageRow, read_usage
+from gateway.store.ledger import Allowance, UsageRow, read_usage
 from gateway.store.records import Garbage, Intent, ObjectRecord
 from tests.support.house import MEDIA
 
@@ -207,3 +209,50 @@ async def test_a_transaction_that_fails_after_its_first_statement_leaves_no_trac
     assert len(await rows(store, "intents")) == 1
     assert await rows(store, "objects") == []
     assert await rows(store, "usage") == before
+
+
+NINE = Allowance(category=Quota(bytes=9))
+
+
+def charged(of: Intent) -> Intent:
+    return replace(of, project="demo", category="media")
+
+
+async def test_a_write_that_comes_near_to_a_limit_is_in_the_audit_and_in_the_log(store, caplog):
+    begun = charged(intent("a", size=8))
+    await store.catalog.begin(begun, None, allowance=NINE)
+    with caplog.at_level(logging.WARNING, "anbar.quota"):
+        await store.catalog.commit(MEDIA, begun, row(begun, 8), None, allowance=NINE)
+    (recorded,) = await store.audit.list(event="quota.near")
+    entry = recorded.entry
+    assert (entry.time_s, entry.actor, entry.project, entry.subject) == (10, "ops", "demo", "category media")
+    assert entry.details == {"limit": 9, "used": 8, "percent": 88, "unit": "bytes"}
+    assert [record.getMessage() for record in caplog.records] == [
+        "project demo: 8 of 9 bytes of category media are used (88 %)"
+    ]
+
+
+async def test_a_write_that_is_taken_back_has_come_near_to_nothing(store, caplog):
+    begun = charged(intent("a", size=8))
+    await store.catalog.begin(begun, None, allowance=NINE)
+
+    def half(connection: Connection) -> None:
+        assert writes.commit(connection, MEDIA, begun, row(begun, 8), (), None, None, NINE).near
+        raise RuntimeError("the rest of it")
+
+    with caplog.at_level(logging.WARNING, "anbar.quota"), pytest.raises(RuntimeError):
+        await store.database.write(half)
+    assert await store.audit.list(event="quota.near") == []
+    assert caplog.records == []
+
+
+async def test_a_waiter_that_is_gone_does_not_keep_the_operator_from_being_told(store, caplog):
+    begun = charged(intent("a", size=8))
+    await store.catalog.begin(begun, None, allowance=NINE)
+    with caplog.at_level(logging.WARNING, "anbar.quota"):
+        waiting = asyncio.ensure_future(store.catalog.commit(MEDIA, begun, row(begun, 8), None, allowance=NINE))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        assert len(await store.audit.list(event="quota.near")) <= 1
+        await store.database.write(lambda _: None)
+    assert len(caplog.records) == len(await store.audit.list(event="quota.near")) == 1
