@@ -60,7 +60,9 @@ class PostFormParser:
         self.file_finished = False
         self.filename: str | None = None
         self.file_content_type: str | None = None
-        self._delimiter_size = len(boundary) + 6
+        self._delimiter_size = len(boundary) + 6  # two line ends or dashes, two dashes, and two more or a line end
+        self._before_file = 0
+        self._file_size = 0
         self._opening = b"--" + boundary.encode("ascii")  # what has not come yet of the first boundary
         self._room = max_fields_size
         self._max_fields = max_fields
@@ -79,6 +81,7 @@ class PostFormParser:
             return []  # what comes behind the file is ignored
         self._open(data)
         pieces: list[bytes] = []
+        begun = self.file_started
         try:
             for event in self._parser.parse(data):
                 if isinstance(event, MultipartSegment):
@@ -95,7 +98,20 @@ class PostFormParser:
             raise S3Error(Code.MaxPostPreDataLengthExceeded) from error
         except MultipartError as error:
             raise S3Error(Code.MalformedPOSTRequest) from error
+        size = sum(map(len, pieces))
+        self._file_size += size
+        if self.file_started and not begun:
+            self._before_file = self._parser._parsed - size
         return pieces
+
+    def largest_file(self, form_size: int) -> int:
+        """How many bytes the file has, or has at most: all that comes in a form of so many, but its last delimiter.
+
+        To be asked once the file has started.
+        """
+        if self.file_finished:
+            return self._file_size
+        return max(form_size - self._before_file - self._delimiter_size, self._file_size)
 
     def finish(self) -> None:
         """The input has ended. Raises S3Error: MalformedPOSTRequest (too early), InvalidArgument (no file)."""

@@ -63,7 +63,7 @@ async def post_object(call: Call) -> Answer:
     success = parse_success_action(fields)
     checksum = parse_checksum_headers(fields)
     body = IncomingBody(
-        length,
+        parser.largest_file(length),
         _file_pieces(call, parser, first, arriving, policy),
         Claims(
             md5=parse_content_md5(fields),
