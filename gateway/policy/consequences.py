@@ -142,6 +142,7 @@ def _settings(project: Project) -> Mapping[str, Facts]:
     return {
         "origin": {"origin": project.origin},
         "quota": _quota_facts("quota", project.quota),
+        "max_open_uploads": {"max_open_uploads": _count_or_none(project.max_open_uploads)},
         "uploader_header": {"uploader_header": project.uploader_header},
         "cors": {"cors": _render_cors(project.cors)},
     }
@@ -157,8 +158,12 @@ def _quota_facts(key: str, quota: Quota | None) -> Facts:
     limits = quota or Quota()
     return {
         f"{key}.bytes": None if limits.bytes is None else render_size(limits.bytes),
-        f"{key}.objects": None if limits.objects is None else f"{limits.objects:,}",
+        f"{key}.objects": _count_or_none(limits.objects),
     }
+
+
+def _count_or_none(count: int | None) -> str | None:
+    return None if count is None else f"{count:,}"
 
 
 def _render_cors(rules: tuple[CorsRule, ...]) -> str | None:

@@ -75,6 +75,7 @@ def _to_model(document: ProjectDocument, text: str, path: Path, origin: str) -> 
         ),
         quota=document.quota.to_model() if document.quota else None,
         uploader_header=document.uploader_header,
+        max_open_uploads=document.max_open_uploads,
         file=path.name,
     )
 

@@ -126,7 +126,8 @@ class Principal:
 class Project:
     """A tenant. `origin` and `cors` hold for categories that name none, and for buckets made by CreateBucket.
 
-    `uploader_header` is in lower case. `file` is the name of the policy file, for people.
+    `uploader_header` is in lower case. `file` is the name of the policy file, for people. `max_open_uploads` is how
+    many multipart uploads each principal, and each end user in a session, may have open; None is no limit.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Project:
     quota: Quota | None = None
     uploader_header: str = UPLOADER_HEADER
     file: str = ""
+    max_open_uploads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

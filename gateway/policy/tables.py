@@ -204,6 +204,13 @@ class ProjectDocument(Table):
         "Default: the only origin in gateway.toml.",
     )
     quota: QuotaTable | None = Field(default=None, description="How much the whole project may hold.")
+    max_open_uploads: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_OBJECTS,
+        description="How many multipart uploads each principal, and each end user in a session, may have open at a "
+        "time. Unset: any.",
+    )
     uploader_header: UploaderHeader = Field(
         default=UPLOADER_HEADER, description="The header by which a service names the end user it stores for."
     )

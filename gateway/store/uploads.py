@@ -12,7 +12,17 @@ from gateway.store import writes
 from gateway.store.buckets import Bucket, find_bucket
 from gateway.store.catalog import Catalog
 from gateway.store.database import Connection, Database
-from gateway.store.ledger import NO_LIMITS, NOTHING, Account, Allowance, Amount, exchange, release, reserve
+from gateway.store.ledger import (
+    NO_LIMITS,
+    NOTHING,
+    Account,
+    Allowance,
+    Amount,
+    exchange,
+    quota_exceeded,
+    release,
+    reserve,
+)
 from gateway.store.listing import ListQuery, Page, Row, list_page, select_rows
 from gateway.store.records import (
     Garbage,
@@ -31,6 +41,8 @@ _COLUMNS = (
 )
 _PART_COLUMNS = "part_number, size, etag, modified_s, location, checksum_algorithm, checksum_value"
 _LISTED = "key, upload_id, uploader, initiator, created_s, checksum_algorithm, checksum_type"
+_OPEN = """SELECT count(*) FROM uploads u JOIN buckets b ON b.bucket = u.bucket
+           WHERE u.initiator = ? AND u.state != 'done' AND b.project = ?"""
 _UNFINISHED = "uploads WHERE state != 'done' AND bucket = :bucket"
 
 
@@ -63,7 +75,8 @@ class Uploads:
     ) -> None:
         """Begin an upload, and take the room for its object; its bytes are reserved part by part.
 
-        Raises S3Error: NoSuchBucket, AccessDenied (the object there is not `only_of`'s), QuotaExceeded.
+        Raises S3Error: NoSuchBucket, AccessDenied (the object there is not `only_of`'s), QuotaExceeded (also where its
+        initiator has too many open).
         """
         refusal = await self._database.write(lambda connection: _create(connection, bucket, upload, only_of, allowance))
         if refusal is not None:
@@ -227,6 +240,9 @@ def _create(
     writes.require_same_bucket(connection, bucket)
     current = writes.find_object(connection, upload.bucket, upload.key)
     writes.require_owner(current, only_of)
+    refusal = _too_many_open(connection, bucket, upload, allowance)
+    if refusal is not None:
+        return refusal
     held = Amount(0, 0 if current is not None and current.uploader == upload.uploader else 1)
     refusal = reserve(connection, Account(bucket.project, bucket.category, upload.uploader), held, allowance)
     if refusal is not None:
@@ -254,6 +270,17 @@ def _create(
         ),
     )
     return None
+
+
+def _too_many_open(
+    connection: Connection, bucket: Bucket, upload: UploadRecord, allowance: Allowance
+) -> S3Error | None:
+    if allowance.open_uploads is None:
+        return None
+    count: int = connection.execute(_OPEN, (upload.initiator, bucket.project)).fetchone()[0]
+    if count < allowance.open_uploads:
+        return None
+    return quota_exceeded(f"principal {upload.initiator}", "open uploads", allowance.open_uploads, count, 1)
 
 
 def _held(connection: Connection, upload_id: str) -> Amount:

@@ -123,10 +123,11 @@ class Call:
         """The limits on what is stored in this call's bucket."""
         policies, bucket = self.rules.policies, self.bucket
         project, category = policies.project(bucket.project), policies.bucket(bucket.bucket)
-        of_project = project.quota if project is not None else None
+        if project is None:
+            return NO_LIMITS
         if category is None:
-            return NO_LIMITS if of_project is None else Allowance(of_project)
-        return Allowance(of_project, category.quota, category.quota_per_uploader)
+            return Allowance(project.quota, open_uploads=project.max_open_uploads)
+        return Allowance(project.quota, category.quota, category.quota_per_uploader, project.max_open_uploads)
 
     @property
     def max_object_size(self) -> int | None:

@@ -172,6 +172,7 @@ def test_the_projects_cors_rules_are_told_once():
     ("line", "name", "text"),
     [
         ('quota = { bytes = "1TiB" }', "quota", "quota.bytes unset → 1 TiB"),
+        ("max_open_uploads = 5_000", "max_open_uploads", "max_open_uploads unset → 5,000"),
         (
             'uploader_header = "x-amz-meta-user"',
             "uploader_header",

@@ -109,17 +109,18 @@ def test_everything_a_file_says_is_in_the_model():
             Statement(
                 "statements.0", Effect.ALLOW, ("backend", "backend/*", "backend/sara:7", "*"),
                 ("s3:DeleteObject", "s3:Get*", "s3:ListBucket"),
-                ("demo-voice/tmp/*", "demo-pictures", "*", "made-by-a-client/*"), line=27,
+                ("demo-voice/tmp/*", "demo-pictures", "*", "made-by-a-client/*"), line=28,
             ),
             Statement(
                 "no writes from outside", Effect.DENY, ("anonymous", "*"), ("*",), ("*",),
                 Conditions((ip_network("10.0.0.0/8"), ip_network("::1")), (ip_network("10.0.0.1"),), ("tmp/", "a?"), False),
-                line=33,
+                line=34,
             ),
         ),
         Quota(1 << 40, 1_000_000),
         "x-amz-meta-owner.id",
         "demo.toml",
+        20,
     )  # fmt: skip
 
 

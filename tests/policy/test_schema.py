@@ -64,6 +64,8 @@ def test_sizes_are_numbers_or_texts_with_a_unit(size):
         START + "quota = { bytes = 0 }",
         START + 'quota = { objects = "5" }',
         START + 'quota = "5GiB"',
+        START + "max_open_uploads = 0",
+        START + 'max_open_uploads = "20"',
         START + 'uploader_header = "x-user"',
         START + "[categories.x]\nraed = 'public'",
         START + "[categories.x]\nread = 'all'",

@@ -121,6 +121,11 @@ def test_principals_have_plain_names_and_none_is_anonymous(name):
     assert "principal" in refusal_of(ProjectDocument, {"project": "x", "principals": {name: {"role": "admin"}}})
 
 
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "5", True, 2**63])
+def test_a_principal_may_have_a_whole_number_of_uploads_open(limit):
+    assert refusal_of(ProjectDocument, {"project": "x", "max_open_uploads": limit})
+
+
 def test_the_uploader_header_is_kept_in_lower_case():
     document = ProjectDocument.model_validate({"project": "x", "uploader_header": "X-Amz-Meta-User_Id"})
     assert document.uploader_header == "x-amz-meta-user_id"

@@ -6,7 +6,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import Code, S3Error
+from gateway.policy.model import Quota
 from gateway.policy.spans import EVERYTHING, Span
+from gateway.store import uploads
+from gateway.store.ledger import Allowance
 from gateway.store.listing import ListQuery
 from gateway.store.records import Intent, ObjectPart, ObjectRecord, UploadPart, UploadRecord
 from gateway.store.store import Store
@@ -270,3 +273,66 @@ async def test_uploads_are_grouped_by_a_delimiter_and_narrowed_by_a_prefix(store
     assert page.common_prefixes == ("b/",)
     page = await store.uploads.list_uploads(ListQuery(MEDIA, prefix="b/"), "")
     assert [row.key for row in page.rows] == ["b/1", "b/2"]
+
+
+TWO_OPEN = Allowance(open_uploads=2)
+
+
+async def begin_upload(store: Store, upload_id: str, initiator: str = "ops", bucket=house.MEDIA) -> None:
+    wanted = replace(upload(upload_id), initiator=initiator, bucket=bucket.bucket)
+    await store.uploads.create(bucket, wanted, allowance=TWO_OPEN)
+
+
+async def test_a_principal_has_no_more_uploads_open_than_its_project_allows(store):
+    await begin_upload(store, "a")
+    await begin_upload(store, "b", bucket=house.VOICE)
+    with pytest.raises(S3Error) as refused:
+        await begin_upload(store, "c")
+    assert refused.value.code is Code.QuotaExceeded
+    assert refused.value.fields == {
+        "Scope": "principal ops", "Unit": "open uploads", "Limit": 2, "Used": 2, "Requested": 1,
+    }  # fmt: skip
+    assert await count(store, "uploads") == 2
+    held = "SELECT reserved_objects FROM usage WHERE project = 'demo' AND category = ''"
+    assert await store.database.read(lambda c: c.execute(held).fetchone()) == (2,)
+
+
+async def test_every_principal_and_every_end_user_has_its_own_uploads(store):
+    for number, initiator in enumerate(("ops", "ops", "backend", "backend/ann", "backend/ann")):
+        await begin_upload(store, f"u{number}", initiator)
+    assert await refusal(begin_upload(store, "v", "backend/ann")) is Code.QuotaExceeded
+    await begin_upload(store, "v", "backend")
+
+
+async def test_an_upload_that_has_ended_makes_room_for_another_one(store):
+    for name in ("a", "b"):
+        await begin_upload(store, name)
+    for number in (1, 2):
+        await part(store, "a", number)
+    await store.uploads.start_completing("a")
+    assert await refusal(begin_upload(store, "c")) is Code.QuotaExceeded
+    await finish(store, "a")
+    await begin_upload(store, "c")
+    assert await refusal(begin_upload(store, "d")) is Code.QuotaExceeded
+    await store.uploads.abort("b")
+    await begin_upload(store, "d")
+
+
+async def test_uploads_that_begin_at_once_do_not_share_the_last_place(store):
+    begun = await asyncio.gather(*(begin_upload(store, f"u{n}") for n in range(10)), return_exceptions=True)
+    assert sum(each is None for each in begun) == 2
+    assert await count(store, "uploads") == 2
+
+
+async def test_a_quota_that_has_no_room_refuses_the_upload_too(store):
+    full = Allowance(category=Quota(objects=1), open_uploads=5)
+    await store.uploads.create(house.MEDIA, upload("a"), allowance=full)
+    assert await refusal(store.uploads.create(house.MEDIA, upload("b"), allowance=full)) is Code.QuotaExceeded
+
+
+async def test_counting_open_uploads_looks_at_no_others(store):
+    def plan(connection) -> str:
+        sql = uploads._OPEN.replace("?", "'x'")
+        return " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall())
+
+    assert "uploads_by_initiator" in await store.database.read(plan)

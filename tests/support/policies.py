@@ -11,6 +11,7 @@ project = "demo"
 origin = "local"
 quota = { bytes = "1TiB", objects = 1_000_000 }
 uploader_header = "X-Amz-Meta-Owner.Id"
+max_open_uploads = 20
 
 [categories.avatars]
 bucket = "demo-pictures"

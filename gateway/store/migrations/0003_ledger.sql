@@ -11,6 +11,9 @@ ALTER TABLE intents ADD COLUMN reserved_objects INTEGER NOT NULL DEFAULT 0;
 -- Of an upload: the object that it will be. The bytes it has taken are those of its parts.
 ALTER TABLE uploads ADD COLUMN reserved_objects INTEGER NOT NULL DEFAULT 0;
 
+-- For counting what a principal has open.
+CREATE INDEX uploads_by_initiator ON uploads (initiator, bucket) WHERE state != 'done';
+
 -- Uploads that were open before there was a ledger hold the room of their parts from now on.
 UPDATE uploads SET reserved_objects = 1 WHERE state != 'done';
 CREATE TEMPORARY TABLE held AS
