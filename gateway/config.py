@@ -309,6 +309,11 @@ class Limits(Table):
         default=256 * MIB,
         description="The memory for all bodies together; when it is used up, small bodies are streamed as well.",
     )
+    quota_headers: bool = Field(
+        default=False,
+        description="Answer writes with `x-anbar-quota-limit` and `x-anbar-quota-used`: bytes of the quota with the "
+        "least room left.",
+    )
     upload_expiry_s: LongSeconds = Field(
         default=7 * 86400, description="A multipart upload without a new part for so long is aborted."
     )

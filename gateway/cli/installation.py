@@ -33,6 +33,8 @@ ConfigOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+ProjectOption = Annotated[str | None, typer.Option("--project", metavar="P", help="Only this project.")]
+CategoryOption = Annotated[str | None, typer.Option("--category", metavar="C", help="Only this category.")]
 # Tables are as wide as their values: a cut-off access key id helps nobody.
 _ANY_WIDTH = 10_000
 DEFAULT_CONFIG = Path("gateway.toml")

@@ -21,7 +21,7 @@ from gateway.sigv4.signature import Verified, Verifier
 from gateway.store.access_keys import OpenedKey
 from gateway.store.buckets import Bucket
 from gateway.store.ledger import NO_LIMITS, Allowance
-from gateway.store.records import NULL_VERSION, ObjectRecord
+from gateway.store.records import NULL_VERSION, ObjectRecord, UploadRecord
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
 from gateway.web.client_address import client_address, is_trusted
@@ -74,6 +74,7 @@ class Call:
     verified: Verified | None = None
     found_bucket: Bucket | None = None
     found_object: ObjectRecord | None = None
+    found_upload: UploadRecord | None = None
     sts: StsRequest | None = None
 
     @property
@@ -128,6 +129,11 @@ class Call:
         if category is None:
             return Allowance(project.quota, open_uploads=project.max_open_uploads)
         return Allowance(project.quota, category.quota, category.quota_per_uploader, project.max_open_uploads)
+
+    @property
+    def charged(self) -> str:
+        """The uploader to whom this call's write is charged."""
+        return self.caller.uploader if self.found_upload is None else self.found_upload.uploader
 
     @property
     def max_object_size(self) -> int | None:

@@ -22,6 +22,7 @@ from gateway.web.cors import cors_headers
 from gateway.web.denials import note_denial
 from gateway.web.dispatch import HANDLERS
 from gateway.web.gate import Gate, new_request_id
+from gateway.web.quota_headers import TOLD, quota_headers
 from gateway.web.sts import is_sts, sts_error_answer
 
 _log = logging.getLogger("anbar.server")
@@ -153,6 +154,7 @@ class S3Server(web.Server):
         self._dates = DateLine()
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode("ascii")
         self._host_line = f"x-amz-id-2: {self._host_id}\r\n"
+        self._tells_quotas = limits.quota_headers
         self._draining = False
 
     def __call__(self) -> RequestHandler:
@@ -169,8 +171,12 @@ class S3Server(web.Server):
                 bucket = call.address.bucket
                 await self._gate.admit(call)
                 answer = await HANDLERS[call.operation.name](call)
+                if self._tells_quotas and call.operation.name in TOLD:
+                    answer.headers += await quota_headers(call)
             except S3Error as error:
                 answer = self._refused(request, error, request_id, call)
+                if self._tells_quotas and error.code is Code.QuotaExceeded and call is not None:
+                    answer.headers += await quota_headers(call)
             except (asyncio.CancelledError, ConnectionError):
                 raise
             except Exception:  # noqa: BLE001  (a bug: the client learns nothing of it, the log all)

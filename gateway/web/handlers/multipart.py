@@ -221,6 +221,7 @@ async def _upload(call: Call) -> UploadRecord:
     owner, initiator = upload.uploader, upload.initiator
     if not call.decide(call.operation.action, call.bucket, call.key, owner, initiator=initiator).allowed:
         raise S3Error(Code.NoSuchUpload, UploadId=upload.upload_id)
+    call.found_upload = upload
     return upload
 
 
