@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import BLOCK, IncomingBody, origin_failed, take_in
 from gateway.objects.current import MayRead, successor
+from gateway.objects.first_bytes import check_stored
 from gateway.objects.put import Attributes, Target, begin, body_meta, new_intent, undo
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyReader
 from gateway.origin.errors import BodyNotFound, OriginError
+from gateway.policy.media_types import check_declared
 from gateway.s3.checksums import Algorithm, BodyHasher, ChecksumType
 from gateway.s3.conditions import Conditions, WriteCondition, check_copy
 from gateway.store.records import Intent, ObjectPart, ObjectRecord, StoredChecksum
@@ -35,7 +37,8 @@ class CopyRequest:
 async def copy_object(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -> ObjectRecord:
     """Make the target an object with the bytes of `source`, or of what replaced it meanwhile.
 
-    Raises S3Error: PreconditionFailed, NoSuchKey (the source went away), NoSuchBucket, ServiceUnavailable.
+    Raises S3Error: PreconditionFailed, NoSuchKey (the source went away), NoSuchBucket, ServiceUnavailable,
+    InvalidRequest (a content type that is not stored there).
     """
     for _ in range(_TRIES):
         check_copy(request.source_conditions, source.etag, source.modified_s)
@@ -50,6 +53,7 @@ async def copy_object(rooms: Rooms, source: ObjectRecord, request: CopyRequest) 
 
 async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -> ObjectRecord:
     target, attributes = request.target, request.attributes(source)
+    await _check_type(rooms, source, target.content_types, attributes)
     intent = new_intent(rooms, "copy", target, source.size)
     await begin(rooms, intent, request.condition, target.only_of, target.allowance)
     try:
@@ -78,6 +82,12 @@ async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -
         raise
     rooms.collector.notice(replaced)
     return record
+
+
+async def _check_type(rooms: Rooms, source: ObjectRecord, types: tuple[str, ...], attributes: Attributes) -> None:
+    if types:
+        check_declared(types, attributes.headers.get("content-type", ""))
+        await check_stored(rooms.origin(source.origin), source.location, source.size, types, attributes.headers)
 
 
 async def _parts(rooms: Rooms, source: ObjectRecord, *, keep_checksums: bool) -> list[ObjectPart]:

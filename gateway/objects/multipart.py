@@ -13,10 +13,12 @@ from gateway.errors import Code, S3Error
 from gateway.objects.bodies import Digests, IncomingBody, origin_failed, take_in
 from gateway.objects.copy import read_all
 from gateway.objects.current import MayRead, successor
+from gateway.objects.first_bytes import check_stored, checked
 from gateway.objects.put import Attributes, Target, begin, undo
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyMeta
 from gateway.origin.errors import BodyNotFound, OriginError
+from gateway.policy.media_types import check_declared
 from gateway.s3.checksums import (
     Algorithm,
     Checksum,
@@ -45,7 +47,7 @@ _log = logging.getLogger("anbar.objects")
 
 @dataclass(frozen=True, slots=True)
 class CompleteRequest:
-    """What a Complete lists and claims; `only_of` and `allowance` as for a `Target`, `max_size` in bytes."""
+    """What a Complete lists and claims; `max_size` is in bytes, the other limits are as for a `Target`."""
 
     parts: Sequence[CompletePart]
     object_size: int | None = None
@@ -55,6 +57,7 @@ class CompleteRequest:
     only_of: str | None = None
     allowance: Allowance = NO_LIMITS
     max_size: int | None = None
+    content_types: tuple[str, ...] = ()
 
 
 async def create_upload(
@@ -65,7 +68,13 @@ async def create_upload(
     algorithm: Algorithm | None,
     checksum_type: ChecksumType | None,
 ) -> UploadRecord:
-    """Begin a multipart upload; raises S3Error: NoSuchBucket, AccessDenied (the object there is somebody else's)."""
+    """Begin a multipart upload.
+
+    Raises S3Error: NoSuchBucket, AccessDenied (the object there is somebody else's), InvalidRequest (a content type
+    that is not stored there).
+    """
+    if target.content_types:
+        check_declared(target.content_types, attributes.headers.get("content-type", ""))
     bucket, upload_id = target.bucket, new_upload_id(rooms)
     if algorithm is not None and checksum_type is None:
         checksum_type = default_checksum_type(algorithm)
@@ -97,13 +106,21 @@ def new_upload_id(rooms: Rooms) -> str:
 
 
 async def put_part(
-    rooms: Rooms, upload: UploadRecord, part_number: int, body: IncomingBody, allowance: Allowance = NO_LIMITS
+    rooms: Rooms,
+    upload: UploadRecord,
+    part_number: int,
+    body: IncomingBody,
+    allowance: Allowance = NO_LIMITS,
+    content_types: tuple[str, ...] = (),
 ) -> tuple[UploadPart, Checksum]:
     """Store one part, in place of an earlier one of its number; gives it and the checksum its sender is told.
 
     Where the upload names no algorithm the sender's checksum is verified, and CRC64NVME is kept: S3's own choice.
-    Raises S3Error: NoSuchUpload, InvalidRequest (another checksum algorithm than the upload's), what the body raises.
+    Raises S3Error: NoSuchUpload, InvalidRequest (another checksum algorithm than the upload's; a first part that is not
+    of its content type), what the body raises.
     """
+    if content_types and part_number == 1:  # nothing can come before it; which part is the first, Complete tells
+        body = checked(body, content_types, upload.headers)
     kept = Algorithm[upload.checksum_algorithm] if upload.checksum_algorithm else Algorithm.CRC64NVME
     body = replace(body, claims=replace(body.claims, algorithm=_part_algorithm(upload, body.claims.algorithm)))
     intent = _part_intent(rooms, upload, part_number, body.size)
@@ -128,10 +145,12 @@ async def copy_part(
     conditions: Conditions,
     may_read: MayRead | None = None,
     allowance: Allowance = NO_LIMITS,
+    content_types: tuple[str, ...] = (),
 ) -> UploadPart:
     """Store a part that is a range of an object; it is read through, since a part needs digests of its own.
 
-    Raises S3Error: NoSuchUpload, InvalidArgument (the range), PreconditionFailed, NoSuchKey.
+    Raises S3Error: NoSuchUpload, InvalidArgument (the range), PreconditionFailed, NoSuchKey, InvalidRequest (as for
+    `put_part`).
     """
     for _ in range(_TRIES):
         check_copy(conditions, source.etag, source.modified_s)
@@ -148,7 +167,7 @@ async def copy_part(
             raise origin_failed(error, source.origin) from error
         try:
             body = IncomingBody(size, read_all(reader, offset, size))
-            part, _ = await put_part(rooms, upload, part_number, body, allowance)
+            part, _ = await put_part(rooms, upload, part_number, body, allowance, content_types)
             return part
         finally:
             reader.close()
@@ -212,6 +231,7 @@ async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
     if record.size > largest:
         raise S3Error(Code.EntityTooLarge, ProposedSize=record.size, MaxSizeAllowed=largest)
     _check_claims(upload, record, request)
+    await _check_type(rooms, upload, chosen[0], request.content_types)
     meta = BodyMeta(
         upload.bucket,
         upload.key,
@@ -239,6 +259,13 @@ async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
     )
     rooms.collector.notice_all()
     return record
+
+
+async def _check_type(rooms: Rooms, upload: UploadRecord, first: UploadPart, types: tuple[str, ...]) -> None:
+    """Parts come in any order and replace each other: only now is it known how the object begins."""
+    if types:
+        check_declared(types, upload.headers.get("content-type", ""))
+        await check_stored(rooms.origin(upload.origin), first.location, first.size, types, upload.headers)
 
 
 def choose_parts(

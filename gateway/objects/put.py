@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 
 from gateway.errors import S3Error
 from gateway.objects.bodies import Digests, IncomingBody, take_in
+from gateway.objects.first_bytes import checked
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyMeta
+from gateway.policy.media_types import check_declared
 from gateway.s3.checksums import ChecksumType
 from gateway.s3.conditions import WriteCondition
 from gateway.store.buckets import Bucket
@@ -35,7 +37,7 @@ class Target:
     """Where a write goes and whose the object will be.
 
     `only_of`: the uploader whose object may be replaced, and nobody else's; None: anybody's. `allowance`: the limits on
-    what is stored there.
+    what is stored there. `content_types`: what may be stored there, types and groups of them; empty: anything.
     """
 
     bucket: Bucket
@@ -43,6 +45,7 @@ class Target:
     uploader: str
     only_of: str | None = None
     allowance: Allowance = NO_LIMITS
+    content_types: tuple[str, ...] = ()
 
 
 async def put_object(
@@ -51,8 +54,12 @@ async def put_object(
     """Store an object, in place of the one that is there.
 
     Raises S3Error: NoSuchBucket, AccessDenied (the object there is somebody else's), PreconditionFailed,
-    QuotaExceeded (before the body is read), what the body raises, ServiceUnavailable, SlowDown.
+    QuotaExceeded and InvalidRequest (a content type that is not stored there: both before the body is read), what the
+    body raises, ServiceUnavailable, SlowDown.
     """
+    if target.content_types:
+        check_declared(target.content_types, attributes.headers.get("content-type", ""))
+        body = checked(body, target.content_types, attributes.headers)
     intent = new_intent(rooms, "put", target, body.size)
     await begin(rooms, intent, condition, target.only_of, target.allowance)
     try:

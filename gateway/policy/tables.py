@@ -127,7 +127,9 @@ class CategoryDocument(Table):
         "a signature (GET and HEAD of objects; never listings).",
     )
     content_types: Annotated[tuple[MediaType, ...], Distinct, Some] = Field(
-        default=(), description='The media types that may be stored, `"image/jpeg"` or `"image/*"`. Unset: any.'
+        default=(),
+        description='The media types that may be stored, `"image/jpeg"` or `"image/*"`; the first bytes must be of the '
+        "declared type. Unset: any.",
     )
     max_object_size: PositiveSize | None = Field(
         default=None, description='The largest object that may be stored, `"5MiB"`. Unset: any that `[limits]` allows.'

@@ -117,7 +117,7 @@ class Call:
         """Where a write of this call goes: its bucket and key, owned by the caller or whom it stores for."""
         bucket, key = self.bucket, self.key
         only_of = self.only_of(bucket, key, self.operation.action)
-        return Target(bucket, key, self.caller.uploader, only_of, self.allowance)
+        return Target(bucket, key, self.caller.uploader, only_of, self.allowance, self.content_types)
 
     @property
     def allowance(self) -> Allowance:
@@ -140,6 +140,12 @@ class Call:
         """The largest object that the category of this call's bucket takes, in bytes; None: it says nothing."""
         category = self.rules.policies.bucket(self.bucket.bucket)
         return category.max_object_size if category is not None else None
+
+    @property
+    def content_types(self) -> tuple[str, ...]:
+        """What may be stored in this call's bucket, types and groups of them; empty: anything."""
+        category = self.rules.policies.bucket(self.bucket.bucket)
+        return category.content_types if category is not None else ()
 
     @property
     def location(self) -> str:

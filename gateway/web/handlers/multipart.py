@@ -58,7 +58,7 @@ async def upload_part(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html"""
     number = _part_number(call)
     part, checksum = await multipart.put_part(
-        call.rooms, await _open_upload(call), number, incoming_body(call), call.allowance
+        call.rooms, await _open_upload(call), number, incoming_body(call), call.allowance, call.content_types
     )
     return Answer(headers=[("ETag", part.etag), (checksum.algorithm.header, checksum.value)])
 
@@ -75,6 +75,7 @@ async def upload_part_copy(call: Call) -> Answer:
         source_conditions(call),
         call.may_copy,
         call.allowance,
+        call.content_types,
     )
     return xml_answer(render_copy_part(CopyResult(part.etag, part.modified_s, _checksums(part))))
 
@@ -91,6 +92,7 @@ async def complete_multipart_upload(call: Call) -> Answer:
         _only_of(call, upload),
         call.allowance,
         call.max_object_size,
+        call.content_types,
     )
     record = await multipart.complete_upload(call.rooms, upload, request)
     checksum = record.checksum

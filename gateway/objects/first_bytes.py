@@ -1,0 +1,45 @@
+"""The first bytes of a body on its way to an object: checked against its type before anything goes on."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+
+from gateway.objects.bodies import IncomingBody
+from gateway.origin.base import Origin
+from gateway.policy.media_types import HEAD_SIZE, check_bytes
+
+
+def checked(body: IncomingBody, types: Sequence[str], headers: Mapping[str, str]) -> IncomingBody:
+    """The same body; its pieces raise S3Error InvalidRequest, before the first one, where it is not of its type.
+
+    `types` are the category's content types, `headers` those of the object.
+    """
+    return replace(body, pieces=_checked(body.pieces, types, headers.get("content-type", "")))
+
+
+async def check_stored(
+    origin: Origin, location: str, size: int, types: Sequence[str], headers: Mapping[str, str]
+) -> None:
+    """The same for a body of `size` bytes that lies at an origin; raises OriginError too."""
+    head = b""
+    if size:
+        reader = await origin.open(location)
+        try:
+            while len(head) < min(size, HEAD_SIZE):
+                head += await reader.read(len(head), min(size, HEAD_SIZE) - len(head))
+        finally:
+            reader.close()
+    check_bytes(types, headers.get("content-type", ""), head)
+
+
+async def _checked(
+    pieces: AsyncIterator[bytes | bytearray | memoryview], types: Sequence[str], declared: str
+) -> AsyncIterator[bytes | bytearray | memoryview]:
+    head = bytearray()
+    async for piece in pieces:
+        head += piece
+        if len(head) >= HEAD_SIZE:
+            break
+    check_bytes(types, declared, bytes(head[:HEAD_SIZE]))
+    yield head
+    async for piece in pieces:
+        yield piece
