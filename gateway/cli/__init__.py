@@ -5,7 +5,7 @@ import sys
 import typer
 
 from gateway import __version__
-from gateway.cli import audit, doctor, init, keys, policy, presign, serve, usage
+from gateway.cli import audit, doctor, init, keys, policy, presign, reconcile, serve, usage
 from gateway.cli.installation import Refused
 
 # Tracebacks with local variables would print secrets.
@@ -37,6 +37,7 @@ app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(policy.app, name="policy")
 app.command("usage")(usage.usage)
+app.command("reconcile")(reconcile.reconcile)
 app.command("audit")(audit.audit)
 app.command("presign")(presign.presign)
 app.command("doctor")(doctor.doctor)

@@ -58,7 +58,7 @@ def require_known(kind: str, name: str, names: Iterable[str]) -> None:
     """Raises Refused for what there is not."""
     known = sorted(set(names))
     if name not in known:
-        raise Refused(f'there is no {kind} "{name}"; there is {", ".join(known)}')
+        raise Refused(f'there is no {kind} "{name}"; there is {", ".join(known) or "none"}')
 
 
 def _categories(rows: Iterable["UsageRow"], policies: PolicySet, project: str | None) -> Iterator[str]:

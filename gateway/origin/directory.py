@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gateway.origin.base import BodyMeta, BodyReader, BodyWriter
 from gateway.origin.bodies import Assembled, FileReader, FileWriter, PartsReader
-from gateway.origin.disk import Disk, copy_range, write_all
+from gateway.origin.disk import Disk, copy_range, load_manifest, write_all
 from gateway.origin.errors import BodyNotFound, OriginError, origin_errors
 from gateway.origin.open_files import OpenFile, OpenFiles, open_file
 from gateway.origin.paths import object_path
@@ -64,7 +64,7 @@ class DirectoryOrigin:
         assembled = self._assembled.get(location)
         if assembled is None:
             with origin_errors(location):
-                manifest = await self._run(self._disk.load_manifest, self._disk.path(location))
+                manifest = await self._run(load_manifest, self._disk.path(location))
             if location in self._going:
                 raise BodyNotFound(location)
             assembled = self._assembled.setdefault(location, Assembled(self._disk.path(location), manifest))

@@ -35,10 +35,23 @@ class Manifest:
     ends: tuple[int, ...]
 
 
+def load_manifest(folder: str) -> Manifest:
+    """The parts of a multipart object; blocks, raises OSError, and OriginError where the manifest is damaged."""
+    with open(folder + _MANIFEST, "rb") as file:
+        text = file.read()
+    try:
+        parts = [(str(name), int(size)) for name, size in json.loads(text)["parts"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise OriginError(f"{folder}{_MANIFEST} is damaged") from error
+    if not parts:
+        raise OriginError(f"{folder}{_MANIFEST} names no part")
+    return Manifest(tuple(name for name, _ in parts), tuple(accumulate(size for _, size in parts)))
+
+
 class Disk:
     """The files below one directory, by their paths; a folder's path ends with "/".
 
-    Every method may be called in any thread, and raises OSError; load_manifest raises OriginError, too.
+    Every method may be called in any thread, and raises OSError.
     `durable` False leaves out every fsync.
     """
 
@@ -145,18 +158,6 @@ class Disk:
             except OSError:  # too many links, or a file system without them
                 return False
         return False
-
-    def load_manifest(self, folder: str) -> Manifest:
-        """The parts of a multipart object; raises OriginError where the manifest is damaged."""
-        with open(folder + _MANIFEST, "rb") as file:
-            text = file.read()
-        try:
-            parts = [(str(name), int(size)) for name, size in json.loads(text)["parts"]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise OriginError(f"{folder}{_MANIFEST} is damaged") from error
-        if not parts:
-            raise OriginError(f"{folder}{_MANIFEST} names no part")
-        return Manifest(tuple(name for name, _ in parts), tuple(accumulate(size for _, size in parts)))
 
     def _make_folders(self, folder: str) -> None:
         """Make a directory and those above it; where somebody removes one meanwhile, the caller tries again."""
