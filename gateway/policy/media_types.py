@@ -17,6 +17,7 @@ HEAD_SIZE: Final = 4096
 """Bytes at the beginning of a body that are looked at."""
 
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+("?)')  # with an end or without, so that all are found in one pass
 _UNKNOWN = frozenset({"", "application/octet-stream", "binary/octet-stream"})  # SDKs send these when they know nothing
 _MEDIA = ("image/", "audio/", "video/")
 _HTML, _SVG, _XML = "text/html", "image/svg+xml", "text/xml"
@@ -145,7 +146,13 @@ def check_bytes(types: Sequence[str], declared: str, head: bytes) -> None:
 
 
 def _essence(declared: str) -> str:
-    """The type without its parameters, in lower case."""
+    """The type without its parameters, in lower case; of a list it is no type at all.
+
+    A browser splits the header at its commas and goes by the last type, so "image/png;x=, text/html" would be run.
+    https://fetch.spec.whatwg.org/#concept-header-extract-mime-type
+    """
+    if "," in _QUOTED.sub(lambda quoted: "" if quoted[1] else quoted[0], declared):
+        return declared
     return declared.partition(";")[0].strip(" \t").lower()
 
 

@@ -84,6 +84,28 @@ def test_a_declared_type_that_is_not_in_the_list_is_refused(types, declared):
     assert not is_declared(types, declared)
 
 
+@pytest.mark.parametrize(
+    "declared",
+    [
+        "image/png, text/html",
+        "image/png;x=, text/html",
+        'image/png;x=", text/html',
+        'image/png;x="a\\", text/html',
+        'image/png;x="a", text/html;y="b"',
+        'image/png;x="a, text/html\\"',
+        ";, text/html",
+        ",",
+        "application/octet-stream;x=, text/html",
+    ],
+)
+def test_a_list_of_types_is_none_since_browsers_go_by_the_last(declared):
+    assert not is_declared(MEDIA, declared)
+
+
+def test_a_comma_between_quotes_makes_no_list():
+    assert is_declared(MEDIA, 'video/mp4; codecs="avc1.42E01E, mp4a.40.2"')
+
+
 @pytest.mark.parametrize(("declared", "head"), HEADS)
 def test_every_format_passes_as_what_it_is(declared, head):
     assert is_of_type(MEDIA, declared, head)
