@@ -24,7 +24,10 @@ _TRIES = 4
 
 @dataclass(frozen=True, slots=True)
 class CopyRequest:
-    """What a copy is asked to be. `attributes` are the copy's, given the source's row (COPY or REPLACE)."""
+    """What a copy is asked to be. `attributes` are the copy's, given the source's row (COPY or REPLACE).
+
+    `max_size`: bytes of the largest object that the target takes; None: any.
+    """
 
     target: Target
     attributes: Callable[[ObjectRecord], Attributes]
@@ -32,16 +35,18 @@ class CopyRequest:
     source_conditions: Conditions = field(default_factory=Conditions)
     condition: WriteCondition | None = None
     may_read: MayRead | None = None
+    max_size: int | None = None
 
 
 async def copy_object(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -> ObjectRecord:
     """Make the target an object with the bytes of `source`, or of what replaced it meanwhile.
 
     Raises S3Error: PreconditionFailed, NoSuchKey (the source went away), NoSuchBucket, ServiceUnavailable,
-    InvalidRequest (a content type that is not stored there).
+    EntityTooLarge, InvalidRequest (a content type that is not stored there).
     """
     for _ in range(_TRIES):
         check_copy(request.source_conditions, source.etag, source.modified_s)
+        _check_size(source, request.max_size)
         try:
             return await _copy_once(rooms, source, request)
         except BodyNotFound as error:
@@ -49,6 +54,11 @@ async def copy_object(rooms: Rooms, source: ObjectRecord, request: CopyRequest) 
         except OriginError as error:
             raise origin_failed(error, source.origin) from error
     raise S3Error(Code.ServiceUnavailable)
+
+
+def _check_size(source: ObjectRecord, largest: int | None) -> None:
+    if largest is not None and source.size > largest:
+        raise S3Error(Code.EntityTooLarge, ProposedSize=source.size, MaxSizeAllowed=largest)
 
 
 async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -> ObjectRecord:

@@ -85,6 +85,15 @@ async def test_a_source_that_was_replaced_is_copied_as_it_is_now(house, origin):
     house.is_clean(origin.locations)
 
 
+async def test_the_largest_object_is_asked_of_what_replaced_the_source_too(house, origin):
+    old = await house.put("k", b"old")
+    await copy_object(house.rooms, old, request(house, key="fits", max_size=3))
+    await house.put("k", b"newer")
+    await house.settle()
+    assert await refusal(copy_object(house.rooms, old, request(house, max_size=3))) is Code.EntityTooLarge
+    house.is_clean(origin.locations)
+
+
 async def test_a_condition_on_the_source_is_asked_of_what_replaced_it_too(house, origin):
     old = await house.put("k", b"old")
     await house.put("k", b"newer")

@@ -103,9 +103,6 @@ async def delete_object(call: Call) -> Answer:
 async def copy_object(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html"""
     source = await find_copy_source(call)
-    largest = call.max_object_size
-    if largest is not None and source.size > largest:
-        raise S3Error(Code.EntityTooLarge, ProposedSize=source.size, MaxSizeAllowed=largest)
     if source.size > MAX_COPY_SIZE:
         raise S3Error(
             Code.InvalidRequest,
@@ -135,6 +132,7 @@ async def copy_object(call: Call) -> Answer:
         source_conditions(call),
         parse_write_condition(call.headers),
         call.may_copy,
+        call.max_object_size,
     )
     record = await copy_bytes(call.rooms, source, request)
     return xml_answer(render_copy_object(_copy_result(record)))
