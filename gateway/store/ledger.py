@@ -96,6 +96,11 @@ class Near:
     def percent(self) -> int:
         return 100 * self.used // self.limit
 
+    @property
+    def threshold(self) -> int:
+        """The highest of the percentages that it has come to."""
+        return max(percent for percent in _NEAR_PERCENT if percent * self.limit <= 100 * self.used)
+
 
 class _Standing(NamedTuple):
     """What a scope holds, and what is reserved in it."""

@@ -35,6 +35,11 @@ _BEGIN = f"""INSERT INTO intents ({_INTENT_COLUMNS}, project, category, reserved
              VALUES ({", ".join("?" * 14)})"""
 _END = """DELETE FROM intents WHERE intent_id = ?
           RETURNING project, category, uploader, reserved_bytes, reserved_objects"""
+_NEAR_EVENT = "quota.near"
+_NEAR_LATELY_S = 86400
+_NEAR_TOLD = f"""SELECT 1 FROM audit WHERE event = '{_NEAR_EVENT}' AND project = ?1 AND subject = ?2 AND time_s > ?3
+                 AND json_extract(details, '$.unit') = ?4 AND json_extract(details, '$.limit') = ?5
+                 AND json_extract(details, '$.percent') >= ?6 LIMIT 1"""
 _GARBAGE_COLUMNS = "location, origin, project, category, uploader, bytes, objects"
 
 
@@ -190,6 +195,7 @@ def store_object(
         replaced=Amount(current.size, 1) if current is not None else NOTHING,
         replaced_uploader=current.uploader if current is not None else None,
     )
+    near = tuple(each for each in near if not _told_lately(connection, each, record.modified_s))
     for each in near:
         record_audit(connection, _near_entry(each, record))
     replaced = None if current is None else _replace(connection, bucket, current)
@@ -203,9 +209,15 @@ def store_object(
     return Stored(replaced, near)
 
 
+def _told_lately(connection: Connection, near: Near, now_s: int) -> bool:
+    """Was as much told of this limit within a day? The audit is for good: nobody may fill it by going up and down."""
+    asked = near.project, near.scope, now_s - _NEAR_LATELY_S, near.unit, near.limit, near.threshold
+    return connection.execute(_NEAR_TOLD, asked).fetchone() is not None
+
+
 def _near_entry(near: Near, record: ObjectRecord) -> AuditEntry:
     details: dict[str, Detail] = {"limit": near.limit, "used": near.used, "percent": near.percent, "unit": near.unit}
-    return AuditEntry(record.modified_s, record.uploader, "quota.near", near.project, near.scope, details)
+    return AuditEntry(record.modified_s, record.uploader, _NEAR_EVENT, near.project, near.scope, details)
 
 
 def require_same_bucket(connection: Connection, bucket: Bucket) -> None:

@@ -232,6 +232,25 @@ async def test_a_write_that_comes_near_to_a_limit_is_in_the_audit_and_in_the_log
     ]
 
 
+async def test_going_up_and_down_at_a_limit_is_told_once_a_day_and_again_where_it_comes_nearer(store):
+    async def told_after(size: int, now_s: int, limit: int = 100) -> list[int]:
+        allowance = Allowance(category=Quota(bytes=limit))
+        for each in (1, size):
+            write = charged(intent(f"{now_s}-{each}", size=each))
+            await store.catalog.begin(write, None, allowance=allowance)
+            stored = replace(row(write, each), modified_s=now_s)
+            await store.catalog.commit(MEDIA, write, stored, None, allowance=allowance)
+        return [each.entry.details["percent"] for each in await store.audit.list(event="quota.near")]
+
+    assert await told_after(85, 100_000) == [85]
+    assert await told_after(81, 100_001) == [85]
+    assert await told_after(97, 100_002) == [85, 97], "this is nearer than what was told"
+    assert await told_after(81, 100_003) == [85, 97]
+    assert await told_after(96, 186_399) == [85, 97]
+    assert await told_after(81, 186_402) == [85, 97, 81], "a day is over"
+    assert await told_after(8, 186_403, limit=10) == [85, 97, 81, 80], "another limit"
+
+
 async def test_a_write_that_is_taken_back_has_come_near_to_nothing(store, caplog):
     begun = charged(intent("a", size=8))
     await store.catalog.begin(begun, None, allowance=NINE)

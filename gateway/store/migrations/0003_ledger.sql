@@ -14,6 +14,9 @@ ALTER TABLE uploads ADD COLUMN reserved_objects INTEGER NOT NULL DEFAULT 0;
 -- For counting what a principal has open.
 CREATE INDEX uploads_by_initiator ON uploads (initiator, bucket) WHERE state != 'done';
 
+-- For telling no limit more than once a day: `subject` is its scope.
+CREATE INDEX audit_quota_near ON audit (project, subject, time_s) WHERE event = 'quota.near';
+
 -- Uploads that were open before there was a ledger hold the room of their parts from now on.
 UPDATE uploads SET reserved_objects = 1 WHERE state != 'done';
 CREATE TEMPORARY TABLE held AS
