@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
 """
 
+import asyncio
 import itertools
 import logging
 from collections.abc import Sequence
@@ -96,8 +97,20 @@ async def create_upload(
         metadata=attributes.metadata,
         tags=attributes.tags,
     )
-    await rooms.store.uploads.create(bucket, upload, target.only_of, target.allowance)
+    try:
+        await rooms.store.uploads.create(bucket, upload, target.only_of, target.allowance)
+    except asyncio.CancelledError:  # nobody will ever be told its id
+        await rooms.background.finish(_abort_if_begun(rooms, upload_id), "abort")
+        raise
     return upload
+
+
+async def _abort_if_begun(rooms: Rooms, upload_id: str) -> None:
+    try:
+        await _abort(rooms, upload_id, None)
+    except S3Error as error:
+        if error.code is not Code.NoSuchUpload:
+            _log.warning("an upload that nobody knows of ends when it expires: %s", error)
 
 
 def new_upload_id(rooms: Rooms) -> str:

@@ -275,6 +275,25 @@ async def test_an_origin_that_fails_a_part_leaves_the_part_that_was_there(house,
     house.is_clean(origin.locations)
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2, 4])
+async def test_an_upload_whose_client_goes_before_it_is_told_the_id_holds_nothing(house, origin, turns):
+    lock = ChangeCounter(house.path.with_name(house.path.name + "-lock"))
+    lock.lock(1.0)  # so that it has to wait for the store
+    creating = asyncio.ensure_future(begun(house))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    creating.cancel()
+    await asyncio.sleep(0)
+    lock.unlock()
+    lock.close()
+    (created,) = await asyncio.gather(creating, return_exceptions=True)
+    await house.database.write(lambda _: None)
+    await house.settle()
+    assert isinstance(created, asyncio.CancelledError)
+    assert house.count("uploads") == 0
+    house.is_clean(origin.locations)
+
+
 async def test_a_complete_whose_client_has_gone_is_finished(house, origin):
     upload = await begun(house)
     listed = await parts_of(house, upload, b"x")
