@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.store import recount
 from gateway.store.migrate import migrate, migrations, require_ours
 
 
@@ -49,6 +50,35 @@ def test_a_store_of_the_first_schema_keeps_what_is_in_it(connection):
     assert connection.execute(plan).fetchall() == [("k",)]
     assert "objects_by_uploader" in connection.execute(f"EXPLAIN QUERY PLAN {plan}").fetchone()[3]
     assert connection.execute("SELECT count(*) FROM revisions").fetchone() == (0,)
+
+
+def test_uploads_that_were_open_before_there_was_a_ledger_hold_their_room(connection):
+    for number, sql in migrations()[:2]:
+        connection.executescript(f"{sql}; PRAGMA user_version = {number};")
+    connection.execute("INSERT INTO buckets VALUES ('b', 'p', 'c', 'local', 'b', '', 'policy', 1)")
+    connection.execute("INSERT INTO buckets VALUES ('v', 'p', 'd', 'local', 'v', '', 'policy', 1)")
+    connection.execute(
+        "INSERT INTO objects (bucket, key, version_id, uploader, size, etag, modified_s, origin, location, part_count, "
+        "headers, metadata, tags) VALUES ('b', 'k', 'null', 'u', 3, 'e', 1, 'local', 'l', 0, '{}', '{}', '{}')"
+    )
+    for scope in (("p", "", ""), ("p", "c", ""), ("p", "c", "u")):
+        connection.execute("INSERT INTO usage VALUES (?, ?, ?, 3, 1)", scope)
+    uploads = [("two", "b", "u", "open", 2), ("none", "b", "u", "open", 0), ("done", "b", "u", "done", 0)]
+    uploads += [("ending", "b", "w", "completing", 1), ("elsewhere", "v", "u", "open", 1)]
+    for upload_id, bucket, uploader, state, parts in uploads:
+        connection.execute(
+            "INSERT INTO uploads VALUES (?1, ?2, 'k', ?3, ?3, ?4, 1, 1, 'local', ?1, NULL, NULL, '{}', '{}', '{}', NULL)",
+            (upload_id, bucket, uploader, state),
+        )
+        for number in range(parts):
+            connection.execute(
+                "INSERT INTO upload_parts VALUES (?, ?, 5, 'e', 1, 'l', NULL, NULL)", (upload_id, number)
+            )
+    migrate(connection, check=True)
+    assert recount._look(connection, None, None) == []
+    reserved = "SELECT bytes, objects, reserved_bytes, reserved_objects FROM usage WHERE category = ? AND uploader = ?"
+    assert connection.execute(reserved, ("", "")).fetchone() == (3, 1, 20, 4)
+    assert connection.execute(reserved, ("c", "u")).fetchone() == (3, 1, 10, 2)
 
 
 def test_a_newer_schema_is_refused(connection):
