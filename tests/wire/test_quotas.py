@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.security.test_g_post_forms import post
+from tests.security.test_g_post_forms import conditions_for, post
 from tests.support.caller import Caller, complete_document, refused, text
 from tests.support.gateway import OTHER_POLICY, Gateway
 from tests.support.raw_http import Answer
@@ -136,6 +136,16 @@ def test_a_form_fits_to_the_last_byte_and_not_one_more(ops: Caller, size: int) -
     else:
         assert full(answer)[:4] == ("category forms", "bytes", "1000", "0")
         assert ops.keys("demo-forms") == []
+
+
+@pytest.mark.parametrize("largest", [1000, 1001])
+def test_a_form_takes_no_more_room_than_its_policy_lets_the_file_have(ops: Caller, largest: int) -> None:
+    conditions = conditions_for("demo-forms", ops.signer, ["content-length-range", 0, largest])
+    answer = post(ops, "demo-forms", conditions=conditions, file=bytes(600 * KIB))  # more than comes at once
+    if largest == 1000:
+        refused(answer, 400, "EntityTooLarge")
+    else:
+        assert full(answer) == ("category forms", "bytes", "1000", "0", "1001")
 
 
 def test_a_principal_has_only_so_many_uploads_open(ops: Caller) -> None:

@@ -62,9 +62,10 @@ async def post_object(call: Call) -> Answer:
     refuse_unsupported_headers(call.operation, headers, public=call.is_public)
     success = parse_success_action(fields)
     checksum = parse_checksum_headers(fields)
+    largest = _largest_file(call, policy)
     body = IncomingBody(
-        parser.largest_file(length),
-        _file_pieces(call, parser, first, arriving, policy),
+        min(parser.largest_file(length), largest),  # room is reserved for no more than could be stored
+        _file_pieces(parser, first, arriving, policy, largest),
         Claims(
             md5=parse_content_md5(fields),
             algorithm=checksum.algorithm if checksum else None,
@@ -109,13 +110,16 @@ def _authorise(call: Call, headers: Mapping[str, str]) -> None:
     check_expected_owner(call, call.bucket)
 
 
-async def _file_pieces(
-    call: Call, parser: PostFormParser, first: Sequence[bytes], arriving: AsyncIterator[bytes], policy: PostPolicy
-) -> AsyncIterator[bytes]:
-    """The file, cut off where it grows larger than allowed; too small a one fails at its end."""
+def _largest_file(call: Call, policy: PostPolicy) -> int:
+    """Bytes of the file at most, as the settings, the category and the form's policy say."""
     limit = largest_body(call)
-    if policy.content_length_range is not None:
-        limit = min(limit, policy.content_length_range[1])
+    return limit if policy.content_length_range is None else min(limit, policy.content_length_range[1])
+
+
+async def _file_pieces(
+    parser: PostFormParser, first: Sequence[bytes], arriving: AsyncIterator[bytes], policy: PostPolicy, limit: int
+) -> AsyncIterator[bytes]:
+    """The file, cut off where it grows larger than `limit` bytes; too small a one fails at its end."""
     size = 0
     for piece in first:
         size += len(piece)
