@@ -204,7 +204,8 @@ class Server(Table):
     )
     admin_listen: Annotated[Listen | None, BeforeValidator(_parse_admin_listen)] = Field(
         default=Listen(host="127.0.0.1", port=9001),
-        description='The address of the health checks `/-/live` and `/-/ready`; "off" for none. Never expose it.',
+        description='The address of the health checks `/-/live` and `/-/ready` and of `/-/metrics`; "off" for none. '
+        "Never expose it.",
     )
     tls: Tls | None = Field(
         default=None,
@@ -233,8 +234,9 @@ class Server(Table):
     )
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_parse_networks)] = Field(
         default=(),
-        description="Addresses or networks of proxies whose `X-Forwarded-Proto` is believed: it decides http or https "
-        "in the addresses that answers name.",
+        description="Addresses or networks of proxies that are believed: their `X-Forwarded-Proto` decides http or "
+        "https, their `X-Forwarded-For`, read from the right, the address that a statement's `source_ip` is compared "
+        "with.",
     )
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ STEPS = (
     ("cache",),
     ("origin", "store"),
     ("s3", "sigv4", "policy"),
-    ("errors", "config", "threads", "bounded"),
+    ("errors", "config", "threads", "bounded", "metrics"),
     ("toml_lines",),
 )
 STEP_OF = {room: step for step, rooms in enumerate(STEPS) for room in rooms}

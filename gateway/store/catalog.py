@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.errors import Code, S3Error
+from gateway.metrics import QUOTA_NEAR
 from gateway.s3.conditions import WriteCondition
 from gateway.store import writes
 from gateway.store.buckets import Bucket
@@ -19,6 +20,7 @@ from gateway.store.listing import ListQuery, Page, Row, list_page, walk_rows
 from gateway.store.records import Garbage, Intent, ObjectPart, ObjectRecord, dump_texts
 
 _quota_log = logging.getLogger("anbar.quota")
+_NEARLY_FULL = 95  # percent
 _LARGEST_MAP = 20_000
 _LISTED = "key, size, etag, modified_s, uploader, checksum_algorithm, checksum_type"
 
@@ -174,6 +176,7 @@ class Catalog:
         def on_commit(stored: writes.Stored) -> None:
             self._remember((record.bucket, record.key), record)
             for near in stored.near:
+                QUOTA_NEAR.labels(near.project, "95" if near.percent >= _NEARLY_FULL else "80").inc()
                 _quota_log.warning(
                     "project %s: %d of %d %s of %s are used (%d %%)",
                     near.project,

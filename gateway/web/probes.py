@@ -1,6 +1,7 @@
-"""The admin listener: is the process alive, and can it serve? Never on the public address."""
+"""The admin listener: is the process alive, can it serve, and what has it counted? Never on the public address."""
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.errors import S3Error
 from gateway.store.store import Store
@@ -9,7 +10,7 @@ _HEADERS = {"Cache-Control": "no-store"}
 
 
 def probes(store: Store) -> web.Application:
-    """`/-/live`: the loop turns. `/-/ready`: the store can be read."""
+    """`/-/live`: the loop turns. `/-/ready`: the store can be read. `/-/metrics`: counters for Prometheus."""
 
     async def live(_: web.Request) -> web.Response:
         return web.Response(text="ok\n", headers=_HEADERS)
@@ -21,7 +22,11 @@ def probes(store: Store) -> web.Application:
             return web.Response(status=503, text="the store cannot be read\n", headers=_HEADERS)
         return web.Response(text="ok\n", headers=_HEADERS)
 
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers=_HEADERS | {"Content-Type": CONTENT_TYPE_LATEST})
+
     application = web.Application()
     application.router.add_get("/-/live", live)
     application.router.add_get("/-/ready", ready)
+    application.router.add_get("/-/metrics", metrics)
     return application

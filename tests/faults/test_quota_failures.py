@@ -1,6 +1,7 @@
 """M02, M07, M16: uploads that fail give back what they reserved, once; limits that are lowered refuse growth alone."""
 
 import threading
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -99,6 +100,15 @@ def test_a_refusal_comes_before_the_body_and_names_the_scope(gateway: Gateway, c
     assert told == {
         "Scope": "category media", "Unit": "bytes", "Limit": "1000000", "Used": "0", "Requested": str(size),
     }  # fmt: skip
+
+
+def test_a_quota_that_is_near_or_full_is_counted_for_the_operators_monitoring(gateway: Gateway, caller: Caller):
+    caller.put(BUCKET, "k", bytes(960_000))
+    refused(caller.call("PUT", f"/{BUCKET}/more", bytes(60_000)), 403, "QuotaExceeded")
+    with urllib.request.urlopen(f"{gateway.admin_endpoint}/-/metrics", timeout=10) as answer:
+        told = answer.read().decode()
+    assert 'anbar_quota_near_total{percent="95",project="demo"} 1.0' in told
+    assert 'anbar_quota_refused_total{project="demo"} 1.0' in told
 
 
 def test_m16_a_limit_below_what_is_held_refuses_growth_and_nothing_else(gateway: Gateway, caller: Caller):

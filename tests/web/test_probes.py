@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import ClientSession, web
 
+from gateway.metrics import QUOTA_REFUSED
 from gateway.store.database import Database
 from gateway.store.store import Store
 from gateway.web.probes import probes
@@ -36,6 +37,16 @@ async def asked(base: str, path: str) -> tuple[int, str | None]:
 async def test_a_working_gateway_is_live_and_ready(base):
     assert await asked(base, "/-/live") == (200, "no-store")
     assert await asked(base, "/-/ready") == (200, "no-store")
+
+
+async def test_counters_are_told_to_prometheus(base):
+    QUOTA_REFUSED.labels("demo").inc()
+    async with ClientSession() as session, session.get(f"{base}/-/metrics") as answer:
+        assert answer.status == 200
+        assert answer.headers["Content-Type"].startswith("text/plain; version=")
+        told = await answer.text()
+    assert 'anbar_quota_refused_total{project="demo"}' in told
+    assert "process_open_fds" in told
 
 
 async def test_a_store_that_cannot_be_read_is_live_and_not_ready(base, store):
