@@ -159,18 +159,20 @@ async def copy_part(
     may_read: MayRead | None = None,
     allowance: Allowance = NO_LIMITS,
     content_types: tuple[str, ...] = (),
+    max_size: int | None = None,
 ) -> UploadPart:
     """Store a part that is a range of an object; it is read through, since a part needs digests of its own.
 
     Raises S3Error: NoSuchUpload, InvalidArgument (the range), PreconditionFailed, NoSuchKey, InvalidRequest (as for
     `put_part`).
     """
+    largest = rooms.limits.max_object_size if max_size is None else min(rooms.limits.max_object_size, max_size)
     for _ in range(_TRIES):
         check_copy(conditions, source.etag, source.modified_s)
         wanted = None if copy_range is None else parse_copy_range(copy_range, source.size)
         offset, size = (wanted.first, wanted.size) if wanted else (0, source.size)
-        if size > rooms.limits.max_object_size:
-            raise S3Error(Code.EntityTooLarge, ProposedSize=size, MaxSizeAllowed=rooms.limits.max_object_size)
+        if size > largest:
+            raise S3Error(Code.EntityTooLarge, ProposedSize=size, MaxSizeAllowed=largest)
         try:
             reader = await rooms.origin(source.origin).open(source.location)
         except BodyNotFound as error:

@@ -3,31 +3,34 @@
 from collections.abc import Mapping, Sequence
 
 from gateway.errors import Code, S3Error
+from gateway.policy.model import PolicySet
 from gateway.s3.cors import Rule, match_actual, match_preflight
 from gateway.s3.xml import render_cors
+from gateway.store.buckets import Buckets
 from gateway.web.answers import Answer, xml_answer
-from gateway.web.call import Call, Services
+from gateway.web.call import Call
 
 _VARY = ("Vary", "Origin")
 _PREFLIGHT_VARY = ("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 
 
-def rules_of(services: Services, bucket: str | None) -> Sequence[Rule]:
+def rules_of(policies: PolicySet, buckets: Buckets, bucket: str | None) -> Sequence[Rule]:
     """The rules of a bucket: its category's, or its project's; none for a bucket that does not exist."""
     if bucket is None:
         return ()
-    policies = services.rulebook.rules.policies
     category = policies.bucket(bucket)
     if category is not None:
         return category.cors
-    found = services.store.buckets.find(bucket)
+    found = buckets.find(bucket)
     project = policies.project(found.project) if found else None
     return project.cors if project else ()
 
 
-def cors_headers(services: Services, bucket: str | None, method: str, origin: str | None) -> list[tuple[str, str]]:
+def cors_headers(
+    policies: PolicySet, buckets: Buckets, bucket: str | None, method: str, origin: str | None
+) -> list[tuple[str, str]]:
     """What an answer carries; `Vary` wherever another origin would get another answer."""
-    rules = rules_of(services, bucket)
+    rules = rules_of(policies, buckets, bucket)
     if not rules:
         return []
     allowed: Mapping[str, str] = match_actual(rules, origin, method) if origin is not None else {}
@@ -36,7 +39,7 @@ def cors_headers(services: Services, bucket: str | None, method: str, origin: st
 
 async def get_bucket_cors(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketCors.html"""
-    rules = rules_of(call.services, call.bucket.bucket)
+    rules = rules_of(call.rules.policies, call.store.buckets, call.bucket.bucket)
     if not rules:
         raise S3Error(Code.NoSuchCORSConfiguration, BucketName=call.bucket.bucket)
     return xml_answer(render_cors(rules))
@@ -51,7 +54,7 @@ async def preflight(call: Call) -> Answer:
     method = call.headers.get("access-control-request-method")
     if not origin or not method:
         raise S3Error(Code.BadRequest, "Insufficient information. Origin request header needed.")
-    rules = rules_of(call.services, call.address.bucket)
+    rules = rules_of(call.rules.policies, call.store.buckets, call.address.bucket)
     asked = call.headers.get("access-control-request-headers", "")
     allowed = match_preflight(rules, origin, method, asked)
     if allowed is None:

@@ -1,7 +1,8 @@
 """Who asks: access keys of the store, principals of the policies, sessions by their tokens, end users by a header."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from gateway.errors import Code, S3Error
 from gateway.policy.end_users import is_end_user
@@ -17,8 +18,7 @@ from gateway.store.session_tokens import KEY_PREFIX
 from gateway.web.call import Call, Services
 
 
-@dataclass(frozen=True, slots=True)
-class Signer:
+class Signer(NamedTuple):
     """Whose signature it would be: the secret to verify with, and until when it is good (None: no end)."""
 
     identity: Identity

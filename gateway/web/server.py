@@ -148,7 +148,6 @@ class S3Server(web.Server):
             lingering_time=_LINGER_S,
         )
         self.header_timeout_s = limits.header_timeout_s
-        self._services = services
         self._gate = Gate(services)
         self._write_timeout_s = limits.write_timeout_s
         self._dates = DateLine()
@@ -163,12 +162,10 @@ class S3Server(web.Server):
     async def answer(self, request: web.BaseRequest) -> Sent:
         """One request, from its head to the last byte of its answer."""
         request_id = new_request_id()
-        bucket: str | None = None
         call: Call | None = None
         try:
             try:
                 call = self._gate.read(request, request_id)
-                bucket = call.address.bucket
                 await self._gate.admit(call)
                 answer = await HANDLERS[call.operation.name](call)
                 if self._tells_quotas and call.operation.name in TOLD:
@@ -182,7 +179,7 @@ class S3Server(web.Server):
             except Exception:  # noqa: BLE001  (a bug: the client learns nothing of it, the log all)
                 _log.exception("request %s failed", request_id)
                 answer = self._refused(request, S3Error(Code.InternalError), request_id, call)
-            return await self._write(request, answer, request_id, bucket, close=call is None)
+            return await self._write(request, answer, request_id, call)
         except ConnectionError:
             self._abandon(request)
             raise
@@ -221,14 +218,16 @@ class S3Server(web.Server):
         resource = request._message.path.partition("?")[0]
         return error_answer(error, resource, request_id, self._host_id)
 
-    async def _write(
-        self, request: web.BaseRequest, answer: Answer, request_id: str, bucket: str | None, *, close: bool
-    ) -> Sent:
+    async def _write(self, request: web.BaseRequest, answer: Answer, request_id: str, call: Call | None) -> Sent:
         method = request._message.method
         try:
-            if method != "OPTIONS":
-                answer.headers += cors_headers(self._services, bucket, method, request.headers.get("Origin"))
-            close = close or self._closes(request)  # what could not be read may be framed otherwise than it seems
+            if call is not None and method != "OPTIONS":
+                answer.headers += cors_headers(
+                    call.rules.policies, call.store.buckets, call.address.bucket, method, call.headers.get("origin")
+                )
+            close = call is None or self._closes(
+                request
+            )  # what could not be read may be framed otherwise than it seems
             head = render_head(answer, self._common(request_id), close=close)
             await write_answer(
                 request.protocol, head, answer, is_head=method == "HEAD", timeout_s=self._write_timeout_s

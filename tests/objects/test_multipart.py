@@ -377,6 +377,16 @@ async def test_a_part_may_be_a_range_of_an_object(house, origin):
     house.is_clean(origin.locations)
 
 
+async def test_a_part_that_is_copied_is_no_larger_than_a_whole_object_may_be(house: House):
+    upload = await begun(house)
+    source = await house.put("source", pattern(100))
+    refused = await refusal(copy_part(house.rooms, upload, 1, source, None, NO_CONDITIONS, max_size=99))
+    assert refused.code is Code.EntityTooLarge
+    assert refused.fields == {"ProposedSize": 100, "MaxSizeAllowed": 99}
+    part = await copy_part(house.rooms, upload, 1, source, "bytes=0-98", NO_CONDITIONS, max_size=99)
+    assert part.size == 99
+
+
 async def test_a_part_whose_source_was_replaced_is_of_what_replaced_it(house, origin):
     source = await house.put("source", b"old")
     await house.put("source", b"newer")

@@ -76,6 +76,7 @@ async def upload_part_copy(call: Call) -> Answer:
         call.may_copy,
         call.allowance,
         call.content_types,
+        call.max_object_size,
     )
     return xml_answer(render_copy_part(CopyResult(part.etag, part.modified_s, _checksums(part))))
 
