@@ -87,8 +87,13 @@ async def _open_key(call: Call, access_key_id: str) -> OpenedKey | None:
 
 def reserved_metadata(call: Call) -> str:
     """The name among an object's metadata that says whose it is to be: it is not kept, and not told."""
-    project = call.rules.policies.project(call.bucket.project)
-    return (project.uploader_header if project is not None else UPLOADER_HEADER).removeprefix(METADATA_PREFIX)
+    return _uploader_header(call, call.bucket.project).removeprefix(METADATA_PREFIX)
+
+
+def _uploader_header(call: Call, project_name: str) -> str:
+    """The header by which a project's services name an end user, in lower case."""
+    project = call.rules.policies.project(project_name)
+    return project.uploader_header if project is not None else UPLOADER_HEADER
 
 
 def settle_uploader(call: Call, headers: Mapping[str, str], *, stores: bool) -> None:
@@ -99,8 +104,7 @@ def settle_uploader(call: Call, headers: Mapping[str, str], *, stores: bool) -> 
     """
     if call.identity is None:
         return
-    project = call.rules.policies.project(call.identity.project)
-    name = project.uploader_header if project is not None else UPLOADER_HEADER
+    name = _uploader_header(call, call.identity.project)
     value = headers.get(name)
     if value is None:
         return

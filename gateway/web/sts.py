@@ -10,14 +10,13 @@ from typing import Final
 
 from gateway.errors import Code, S3Error
 from gateway.s3.operations import ASSUME_ROLE
-from gateway.s3.sts import in_sts_words, render_sts_error
+from gateway.s3.sts import MAX_FORM_BYTES, in_sts_words, render_sts_error
 from gateway.sigv4.credentials import parse_credentials
 from gateway.web.answers import Answer
 from gateway.web.bodies import received
 from gateway.web.call import Call, StsRequest
 from gateway.web.identity import find_signer, settle
 
-MAX_FORM: Final = 64 << 10
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -62,6 +61,6 @@ async def _read_form(call: Call) -> bytes:
     data = bytearray()
     async for piece in received(call):
         data += piece
-        if len(data) > MAX_FORM:
-            raise S3Error(Code.EntityTooLarge, MaxSizeAllowed=MAX_FORM)
+        if len(data) > MAX_FORM_BYTES:
+            raise S3Error(Code.EntityTooLarge, MaxSizeAllowed=MAX_FORM_BYTES)
     return bytes(data)
