@@ -14,8 +14,14 @@ from tests.support.gateway import Gateway
 
 def rows(gateway: Gateway, sql: str) -> list[tuple[object, ...]]:
     """The rows of a query on the store, whose other users go on meanwhile."""
+    return rows_at_once(gateway, sql)[0]
+
+
+def rows_at_once(gateway: Gateway, *queries: str) -> list[list[tuple[object, ...]]]:
+    """The rows of several queries, all of one and the same moment, however much is written meanwhile."""
     with closing(sqlite3.connect(f"file:{gateway.store_file}?mode=ro", uri=True, timeout=10)) as connection:
-        return connection.execute(sql).fetchall()
+        connection.execute("BEGIN")
+        return [connection.execute(sql).fetchall() for sql in queries]
 
 
 def open_intents(gateway: Gateway) -> int:
@@ -66,21 +72,27 @@ RESERVED = """
 """
 """What writes under way and open uploads have reserved: project, category, uploader, bytes, objects."""
 
+USED = """
+    SELECT project, category, uploader, size, 1 FROM objects JOIN buckets USING (bucket)
+    UNION ALL SELECT project, category, uploader, bytes, objects FROM garbage WHERE bytes > 0 OR objects > 0
+"""
+"""What is charged: objects, and bodies of deleted ones that are not gone yet."""
+
 Scope = tuple[str, str, str]
 """Project, category and uploader, where "" stands for all of them, as in the store's table of usage."""
 
 
 def usage_is_the_sum_of_the_objects(gateway: Gateway) -> None:
-    """Inv4: the books say what the catalog holds, and what open uploads have reserved."""
-    objects = "SELECT project, category, uploader, size, 1 FROM objects JOIN buckets USING (bucket)"
-    for columns, sql in (("bytes, objects", objects), ("reserved_bytes, reserved_objects", RESERVED)):
+    """Inv4, at any moment: the books say what the catalog holds, and what open writes and uploads have reserved."""
+    for columns, sql in (("bytes, objects", USED), ("reserved_bytes, reserved_objects", RESERVED)):
         size: Counter[Scope] = Counter()
         count: Counter[Scope] = Counter()
-        for project, category, uploader, bytes_, objects_ in rows(gateway, sql):
+        charged, books = rows_at_once(gateway, sql, _usage(columns))
+        for project, category, uploader, bytes_, objects_ in charged:
             for scope in scopes(str(project), str(category), str(uploader)):
                 size[scope] += int(str(bytes_))
                 count[scope] += int(str(objects_))
-        for scope, told in recorded_usage(gateway, columns).items():
+        for scope, told in _by_scope(books).items():
             assert told == (size.pop(scope, 0), count.pop(scope, 0)), (scope, columns)
         assert not any(size.values())
         assert not any(count.values())
@@ -92,7 +104,14 @@ def scopes(project: str, category: str, uploader: str) -> tuple[Scope, Scope, Sc
 
 def recorded_usage(gateway: Gateway, columns: str = "bytes, objects") -> dict[Scope, tuple[int, int]]:
     """Bytes and objects of each scope."""
-    found = rows(gateway, f"SELECT project, category, uploader, {columns} FROM usage")
+    return _by_scope(rows(gateway, _usage(columns)))
+
+
+def _usage(columns: str) -> str:
+    return f"SELECT project, category, uploader, {columns} FROM usage"
+
+
+def _by_scope(found: list[tuple[object, ...]]) -> dict[Scope, tuple[int, int]]:
     return {(str(p), str(c), str(u)): (int(str(size)), int(str(count))) for p, c, u, size, count in found}
 
 
