@@ -135,7 +135,7 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
             origins=origins,
             limits=settings.limits,
             background=background,
-            collector=Collector(store.catalog, origins, background),
+            collector=Collector(store.catalog, origins, background, _now_s),
             budget=MemoryBudget(settings.limits.memory_budget),
             now_s=_now_s,
             hashing=hashing,

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.errors import Code, S3Error
 from gateway.objects.rooms import Rooms
-from gateway.origin.base import BodyMeta, BodyWriter, Origin
-from gateway.origin.errors import BodyNotFound, OriginError, OriginFull
+from gateway.origin.base import BodyMeta, BodyWriter, Checked, Origin
+from gateway.origin.errors import BodyChanged, BodyExists, BodyNotFound, OriginDown, OriginError, OriginFull
 from gateway.s3.checksums import (
     Algorithm,
     BodyHasher,
@@ -47,25 +47,37 @@ class IncomingBody:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What a body was found to be; `size` in bytes. `kept` is the checksum to be stored, mostly the sender's own."""
+    """What a body was found to be; `size` in bytes. `kept` is the checksum to be stored, mostly the sender's own.
+
+    `etag` is the object's, `origin_etag` what the origin calls it. `md5`: None where only the origin has computed it.
+    """
 
     size: int
-    md5: bytes
+    md5: bytes | None
     checksum: Checksum
     kept: Checksum
+    sha256_hex: str | None = None
+    origin_etag: str | None = None
 
     @property
     def etag(self) -> str:
-        return f'"{self.md5.hex()}"'
+        etag = self.origin_etag if self.md5 is None else f'"{self.md5.hex()}"'
+        if etag is None:  # it is computed here wherever the origin does not
+            raise AssertionError("a body without an MD5")
+        return etag
 
 
 class _Measure:
-    """What is computed over a body while it arrives: what its sender claims, and the checksum that is kept."""
+    """What is computed over a body while it arrives: what its sender claims, and the checksum that is kept.
 
-    def __init__(self, claims: Claims, keep: Algorithm | None) -> None:
+    `md5`: also where nobody claims it. It costs more than everything else together.
+    """
+
+    def __init__(self, claims: Claims, keep: Algorithm | None, *, md5: bool) -> None:
         algorithm = claims.algorithm or keep or Algorithm.CRC64NVME  # S3's choice where nobody names one
         self._claims = claims
-        self._hasher = BodyHasher(md5=True, sha256=claims.sha256_hex is not None, algorithm=algorithm)
+        self._md5 = md5 or claims.md5 is not None
+        self._hasher = BodyHasher(md5=self._md5, sha256=claims.sha256_hex is not None, algorithm=algorithm)
         self._kept = None if keep in (None, algorithm) else BodyHasher(md5=False, sha256=False, algorithm=keep)
 
     def update(self, data: bytes | bytearray) -> None:
@@ -86,7 +98,7 @@ class _Measure:
         kept = checksum if self._kept is None else self._kept.checksum
         if checksum is None or kept is None:  # an algorithm was always asked for
             raise AssertionError("a body without a checksum")
-        return Digests(size, self._hasher.md5_digest, checksum, kept)
+        return Digests(size, self._hasher.md5_digest if self._md5 else None, checksum, kept, claims.sha256_hex)
 
 
 async def take_in(
@@ -94,24 +106,24 @@ async def take_in(
     name: str,
     location: str,
     body: IncomingBody,
-    meta: Callable[[Digests], BodyMeta | None],
+    meta: BodyMeta | None,
     *,
     keep: Algorithm | None = None,
 ) -> Digests:
     """Write a body to `location` at the origin of this name; when this returns it is whole, verified and durable.
 
-    `keep` names the checksum to be stored where it is not the sender's.
-    Raises S3Error: what the body's pieces and claims raise, and ServiceUnavailable for the origin. Nothing is left at
-    the origin but, perhaps, unfinished bytes at `location`, which the caller's intent names.
+    `meta` is what the origin keeps with it, its ETag aside; of a part: nothing. `keep` names the checksum to be stored
+    where it is not the sender's.
+    Raises S3Error: what the body's pieces and claims raise, and ServiceUnavailable or SlowDown for the origin. Nothing
+    is left at the origin but, perhaps, unfinished bytes at `location`, which the caller's intent names.
     """
     origin = rooms.origin(name)
-    measure = _Measure(body.claims, keep)
     held = 2 * body.size  # its pieces, and the whole
     try:
         if body.size > rooms.limits.small_body or not rooms.budget.take(held):
-            return await _stream(rooms, origin, location, body, measure, meta)
+            return await _stream(rooms, origin, location, body, meta, keep)
         try:
-            return await _take_small(origin, location, body, measure, meta)
+            return await _take_small(origin, location, body, meta, keep)
         finally:
             rooms.budget.give(held)
     except OriginError as error:
@@ -120,34 +132,35 @@ async def take_in(
 
 def origin_failed(error: OriginError, origin: str) -> S3Error:
     """What a client is told when an origin could not do its part; the operator is told what it was."""
-    if isinstance(error, BodyNotFound):
+    if isinstance(error, BodyNotFound | BodyChanged):
         _log.critical("a body is gone from origin %s: %s", origin, error)
         return S3Error(Code.InternalError, "The object's data cannot be found.")
     if isinstance(error, OriginFull):
         _log.error("origin %s is full: %s", origin, error)
         return S3Error(Code.ServiceUnavailable, "The storage behind this gateway is full.")
+    if isinstance(error, BodyExists):
+        _log.error("origin %s has an object that the catalog does not know: %s", origin, error)
+        return S3Error(Code.OperationAborted, "The storage behind this gateway has another object of this name.")
     _log.error("origin %s failed: %s", origin, error)
-    return S3Error(Code.ServiceUnavailable)
+    return S3Error(Code.SlowDown if isinstance(error, OriginDown) else Code.ServiceUnavailable)
 
 
 async def _take_small(
-    origin: Origin,
-    location: str,
-    body: IncomingBody,
-    measure: _Measure,
-    meta: Callable[[Digests], BodyMeta | None],
+    origin: Origin, location: str, body: IncomingBody, meta: BodyMeta | None, keep: Algorithm | None
 ) -> Digests:
     data = b"".join([bytes(piece) async for piece in body.pieces])
+    measure = _Measure(body.claims, keep, md5=True)
     found: list[Digests] = []
 
-    def check() -> BodyMeta | None:
+    def check() -> Checked:
         """In the thread that writes: one hop for the hash and the disk."""
         measure.update(data)
-        found.append(measure.verified(len(data)))
-        return meta(found[0])
+        digests = measure.verified(len(data))
+        found.append(digests)
+        return Checked(_with_etag(meta, digests.etag), digests.md5, digests.sha256_hex)
 
-    await origin.store(location, data, check)
-    return found[0]
+    etag = await origin.store(location, data, check)
+    return replace(found[0], origin_etag=etag)
 
 
 async def _stream(
@@ -155,19 +168,27 @@ async def _stream(
     origin: Origin,
     location: str,
     body: IncomingBody,
-    measure: _Measure,
-    meta: Callable[[Digests], BodyMeta | None],
+    meta: BodyMeta | None,
+    keep: Algorithm | None,
 ) -> Digests:
-    writer = await origin.create(location, body.size if body.exact else None)
+    whole = body.exact and origin.md5_etags  # then the origin computes it, and nobody need do it twice
+    measure = _Measure(body.claims, keep, md5=not whole)
+    size = body.size if body.exact else None
+    writer = await origin.create(location, size, meta, body.claims.sha256_hex)
     try:
-        last, size = await _write_blocks(rooms, writer, body, measure)
-        digests = measure.verified(size)
+        last, count = await _write_blocks(rooms, writer, body, measure)
+        digests = measure.verified(count)
         await writer.write(last)
-        await writer.finish(meta(digests))
-        return digests
+        etag = await writer.finish(None if digests.md5 is None else digests.etag)
+        return replace(digests, origin_etag=etag)
     except BaseException:
         await rooms.background.finish(writer.abort(), "abort")
         raise
+
+
+def _with_etag(meta: BodyMeta | None, etag: str) -> BodyMeta | None:
+    """A copy keeps its source's ETag, whatever its own bytes say."""
+    return meta if meta is None or meta.etag else replace(meta, etag=etag)
 
 
 async def _write_blocks(

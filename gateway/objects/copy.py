@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import BLOCK, IncomingBody, origin_failed, take_in
-from gateway.objects.current import MayRead, successor
+from gateway.objects.current import MayRead, open_body, successor
 from gateway.objects.first_bytes import check_stored
 from gateway.objects.put import Attributes, Target, begin, body_meta, new_intent, undo
 from gateway.objects.rooms import Rooms
@@ -65,11 +65,11 @@ async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -
     target, attributes = request.target, request.attributes(source)
     await _check_type(rooms, source, target.content_types, attributes)
     intent = new_intent(rooms, "copy", target, source.size)
-    await begin(rooms, intent, request.condition, target.only_of, target.allowance)
+    intent = await begin(rooms, intent, request.condition, target.only_of, target.allowance)
     try:
         checksum = await _checksum(rooms, source, request.algorithm)
         parts = await _parts(rooms, source, keep_checksums=checksum == source.checksum)
-        await _copy_bytes(rooms, source, intent, attributes)
+        origin_etag = await _copy_bytes(rooms, source, intent, attributes)
         record = replace(
             source,
             bucket=target.bucket.bucket,
@@ -78,6 +78,7 @@ async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -
             modified_s=rooms.now_s(),
             origin=intent.origin,
             location=intent.location,
+            origin_etag=origin_etag,
             checksum=checksum,
             part_count=len(parts),
             headers=attributes.headers,
@@ -87,8 +88,8 @@ async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -
         replaced = await rooms.store.catalog.commit(
             target.bucket, intent, record, request.condition, parts, only_of=target.only_of, allowance=target.allowance
         )
-    except BaseException:
-        await rooms.background.finish(undo(rooms, intent), "undo")
+    except BaseException as error:
+        await rooms.background.finish(undo(rooms, intent, error), "undo")
         raise
     rooms.collector.notice(replaced)
     return record
@@ -97,7 +98,7 @@ async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -
 async def _check_type(rooms: Rooms, source: ObjectRecord, types: tuple[str, ...], attributes: Attributes) -> None:
     if types:
         check_declared(types, attributes.headers.get("content-type", ""))
-        await check_stored(rooms.origin(source.origin), source.location, source.size, types, attributes.headers)
+        await check_stored(rooms, source, types, attributes.headers)
 
 
 async def _parts(rooms: Rooms, source: ObjectRecord, *, keep_checksums: bool) -> list[ObjectPart]:
@@ -108,16 +109,16 @@ async def _parts(rooms: Rooms, source: ObjectRecord, *, keep_checksums: bool) ->
     return parts if keep_checksums else [replace(part, checksum_value=None) for part in parts]
 
 
-async def _copy_bytes(rooms: Rooms, source: ObjectRecord, intent: Intent, attributes: Attributes) -> None:
+async def _copy_bytes(rooms: Rooms, source: ObjectRecord, intent: Intent, attributes: Attributes) -> str | None:
+    """Make the second body, within its origin or through here; gives the origin's own ETag of it."""
+    meta = body_meta(intent, attributes, source.etag)
     origin = rooms.origin(intent.origin)
     if source.origin == intent.origin:
-        meta = body_meta(intent, attributes, source.etag)
-        await origin.copy(source.location, 0, source.size, intent.location, meta)
-        return
-    reader = await rooms.origin(source.origin).open(source.location)
+        return await origin.copy(source.location, 0, source.size, intent.location, meta, source.origin_etag)
+    reader = await open_body(rooms, source, 0, source.size)
     try:
         body = IncomingBody(source.size, read_all(reader, 0, source.size))
-        await take_in(rooms, intent.origin, intent.location, body, lambda _: body_meta(intent, attributes, source.etag))
+        return (await take_in(rooms, intent.origin, intent.location, body, meta)).origin_etag
     finally:
         reader.close()
 
@@ -128,7 +129,7 @@ async def _checksum(rooms: Rooms, source: ObjectRecord, algorithm: Algorithm | N
     if algorithm is None or (kept is not None and kept.algorithm == algorithm.value):
         return kept
     hasher = BodyHasher(md5=False, sha256=False, algorithm=algorithm)
-    reader = await rooms.origin(source.origin).open(source.location)
+    reader = await open_body(rooms, source, 0, source.size)
     try:
         async for piece in read_all(reader, 0, source.size):
             await rooms.hashing.run(hasher.update, piece)

@@ -1,15 +1,21 @@
-"""A row may be replaced, and its body removed, between look-up and use: what stands in its place now."""
+"""The body of a row, and what stands in its place where the row was replaced between look-up and use."""
 
 from collections.abc import Callable
 
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import origin_failed
 from gateway.objects.rooms import Rooms
+from gateway.origin.base import BodyReader
 from gateway.origin.errors import BodyNotFound
 from gateway.store.records import ObjectRecord
 
 MayRead = Callable[[ObjectRecord], None]
 """Asks the policy about a row; raises S3Error: AccessDenied."""
+
+
+async def open_body(rooms: Rooms, record: ObjectRecord, offset: int, size: int) -> BodyReader:
+    """The body of a row, of which `size` bytes from `offset` will be read; raises OriginError."""
+    return await rooms.origin(record.origin).open(record.location, record.origin_etag, offset, size)
 
 
 async def successor(

@@ -28,18 +28,15 @@ async def _set_tags(rooms: Rooms, record: ObjectRecord, tags: Mapping[str, str],
         changed.bucket,
         changed.key,
         changed.uploader,
-        write_id_of(changed.location),
+        "",  # the origin knows who wrote it
         changed.etag,
         changed.headers,
         changed.metadata,
         changed.tags,
     )
     try:
-        await rooms.origin(changed.origin).describe(changed.location, meta)
+        etag = await rooms.origin(changed.origin).describe(changed.location, meta)
+        if etag is not None and etag != changed.origin_etag:
+            await rooms.store.catalog.set_origin_etag(changed, etag)
     except OriginError as error:
         _log.warning("the origin keeps old tags: %s", error)
-
-
-def write_id_of(location: str) -> str:
-    """The id of the write that made a body; locations end in it."""
-    return location.rstrip("/").rpartition("@")[2]

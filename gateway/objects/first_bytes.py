@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.objects.bodies import IncomingBody
-from gateway.origin.base import Origin
+from gateway.objects.current import open_body
+from gateway.objects.rooms import Rooms
 from gateway.policy.media_types import HEAD_SIZE, check_bytes
+from gateway.store.records import ObjectRecord
 
 
 def checked(body: IncomingBody, types: Sequence[str], headers: Mapping[str, str]) -> IncomingBody:
@@ -16,16 +18,14 @@ def checked(body: IncomingBody, types: Sequence[str], headers: Mapping[str, str]
     return replace(body, pieces=_checked(body.pieces, types, headers.get("content-type", "")))
 
 
-async def check_stored(
-    origin: Origin, location: str, size: int, types: Sequence[str], headers: Mapping[str, str]
-) -> None:
-    """The same for a body of `size` bytes that lies at an origin; raises OriginError too."""
-    head = b""
-    if size:
-        reader = await origin.open(location)
+async def check_stored(rooms: Rooms, record: ObjectRecord, types: Sequence[str], headers: Mapping[str, str]) -> None:
+    """The same for the body of a row, which is to have these headers; raises OriginError too."""
+    head, wanted = b"", min(record.size, HEAD_SIZE)
+    if wanted:
+        reader = await open_body(rooms, record, 0, wanted)
         try:
-            while len(head) < min(size, HEAD_SIZE):
-                head += await reader.read(len(head), min(size, HEAD_SIZE) - len(head))
+            while len(head) < wanted:
+                head += await reader.read(len(head), wanted - len(head))
         finally:
             reader.close()
     check_bytes(types, headers.get("content-type", ""), head)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import origin_failed
-from gateway.objects.current import MayRead, successor
+from gateway.objects.current import MayRead, open_body, successor
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyReader
 from gateway.origin.errors import BodyNotFound, OriginError
@@ -100,7 +100,7 @@ async def open_object(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> tup
         if found.not_modified or not found.size:
             return found, None
         try:
-            return found, await rooms.origin(found.record.origin).open(found.record.location)
+            return found, await open_body(rooms, found.record, found.offset, found.size)
         except BodyNotFound as error:
             record = await successor(rooms, found.record, wanted.may_read, error)
         except OriginError as error:

@@ -13,11 +13,11 @@ from typing import Any
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import Digests, IncomingBody, origin_failed, take_in
 from gateway.objects.copy import read_all
-from gateway.objects.current import MayRead, successor
+from gateway.objects.current import MayRead, open_body, successor
 from gateway.objects.first_bytes import check_stored, checked
 from gateway.objects.put import Attributes, Target, begin, undo
 from gateway.objects.rooms import Rooms
-from gateway.origin.base import BodyMeta
+from gateway.origin.base import BodyMeta, Origin, PartBody
 from gateway.origin.errors import BodyNotFound, OriginError
 from gateway.policy.media_types import check_declared
 from gateway.s3.checksums import (
@@ -77,6 +77,8 @@ async def create_upload(
     if target.content_types:
         check_declared(target.content_types, attributes.headers.get("content-type", ""))
     bucket, upload_id = target.bucket, new_upload_id(rooms)
+    origin, place = rooms.origin(bucket.origin), (bucket.origin_bucket, bucket.origin_prefix + target.key)
+    own = origin.own_location(*place)
     if algorithm is not None and checksum_type is None:
         checksum_type = default_checksum_type(algorithm)
     upload = UploadRecord(
@@ -88,21 +90,28 @@ async def create_upload(
         state="open",
         created_s=rooms.now_s(),
         origin=bucket.origin,
-        location=rooms.origin(bucket.origin).locate_upload(
-            bucket.origin_bucket, bucket.origin_prefix + target.key, upload_id
-        ),
+        location=origin.locate_upload(origin.locate(*place, upload_id)),
         checksum_algorithm=algorithm.value if algorithm else None,
         checksum_type=checksum_type.value if checksum_type else None,
         headers=attributes.headers,
         metadata=attributes.metadata,
         tags=attributes.tags,
     )
+    own_location = None if own is None else origin.locate_upload(own)
     try:
-        await rooms.store.uploads.create(bucket, upload, target.only_of, target.allowance)
-    except asyncio.CancelledError:  # nobody will ever be told its id
+        upload = await rooms.store.uploads.create(bucket, upload, target.only_of, target.allowance, own_location)
+        return await _begin_at_origin(rooms, origin, upload)
+    except (asyncio.CancelledError, OriginError) as error:  # nobody will ever be told its id
         await rooms.background.finish(_abort_if_begun(rooms, upload_id), "abort")
+        if isinstance(error, OriginError):
+            raise origin_failed(error, bucket.origin) from error
         raise
-    return upload
+
+
+async def _begin_at_origin(rooms: Rooms, origin: Origin, upload: UploadRecord) -> UploadRecord:
+    """Tell the origin of an upload; whatever it calls it is kept before its first part comes."""
+    location = await origin.begin_upload(upload.location, _upload_meta(upload))
+    return upload if location == upload.location else await rooms.store.uploads.locate(upload, location)
 
 
 async def _abort_if_begun(rooms: Rooms, upload_id: str) -> None:
@@ -136,14 +145,13 @@ async def put_part(
         body = checked(body, content_types, upload.headers)
     kept = Algorithm[upload.checksum_algorithm] if upload.checksum_algorithm else Algorithm.CRC64NVME
     body = replace(body, claims=replace(body.claims, algorithm=_part_algorithm(upload, body.claims.algorithm)))
-    intent = _part_intent(rooms, upload, part_number, body.size)
-    await begin(rooms, intent, None, None, allowance)
+    intent = await begin(rooms, _part_intent(rooms, upload, part_number, body.size), None, None, allowance)
     try:
-        digests = await take_in(rooms, upload.origin, intent.location, body, lambda _: None, keep=kept)
+        digests = await take_in(rooms, upload.origin, intent.location, body, None, keep=kept)
         part = _part(rooms, intent, part_number, digests)
         replaced = await rooms.store.uploads.commit_part(intent, part, allowance)
-    except BaseException:
-        await rooms.background.finish(undo(rooms, intent), "undo")
+    except BaseException as error:
+        await rooms.background.finish(undo(rooms, intent, error), "undo")
         raise
     rooms.collector.notice(replaced)
     return part, digests.checksum
@@ -174,7 +182,7 @@ async def copy_part(
         if size > largest:
             raise S3Error(Code.EntityTooLarge, ProposedSize=size, MaxSizeAllowed=largest)
         try:
-            reader = await rooms.origin(source.origin).open(source.location)
+            reader = await open_body(rooms, source, offset, size)
         except BodyNotFound as error:
             source = await successor(rooms, source, may_read, error)
             continue
@@ -246,19 +254,10 @@ async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
     if record.size > largest:
         raise S3Error(Code.EntityTooLarge, ProposedSize=record.size, MaxSizeAllowed=largest)
     _check_claims(upload, record, request)
-    await _check_type(rooms, upload, chosen[0], request.content_types)
-    meta = BodyMeta(
-        upload.bucket,
-        upload.key,
-        upload.uploader,
-        upload.upload_id,
-        record.etag,
-        upload.headers,
-        upload.metadata,
-        upload.tags,
-    )
-    origin = rooms.origin(upload.origin)
-    await origin.assemble(upload.location, [(part.location, part.size) for part in chosen], meta)
+    parts = [PartBody(part.location, part.size, part.origin_etag) for part in chosen]
+    body = await rooms.origin(upload.origin).assemble(upload.location, parts, _upload_meta(upload, record.etag))
+    record = replace(record, location=body.location, origin_etag=body.etag)
+    await _check_type(rooms, record, request.content_types)
     listed = {part.part_number for part in chosen}
     await rooms.store.uploads.finish(
         rooms.store.buckets.get(upload.bucket),
@@ -276,11 +275,24 @@ async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
     return record
 
 
-async def _check_type(rooms: Rooms, upload: UploadRecord, first: UploadPart, types: tuple[str, ...]) -> None:
-    """Parts come in any order and replace each other: only now is it known how the object begins."""
+async def _check_type(rooms: Rooms, record: ObjectRecord, types: tuple[str, ...]) -> None:
+    """Parts come in any order and replace each other: only when they are put together it is known how they begin."""
     if types:
-        check_declared(types, upload.headers.get("content-type", ""))
-        await check_stored(rooms.origin(upload.origin), first.location, first.size, types, upload.headers)
+        check_declared(types, record.headers.get("content-type", ""))
+        await check_stored(rooms, record, types, record.headers)
+
+
+def _upload_meta(upload: UploadRecord, etag: str = "") -> BodyMeta:
+    return BodyMeta(
+        upload.bucket,
+        upload.key,
+        upload.uploader,
+        upload.upload_id,
+        etag,
+        upload.headers,
+        upload.metadata,
+        upload.tags,
+    )
 
 
 def choose_parts(
@@ -457,4 +469,5 @@ def _part(rooms: Rooms, intent: Intent, part_number: int, digests: Digests) -> U
         intent.location,
         digests.kept.algorithm.value,
         digests.kept.value,
+        digests.origin_etag,
     )

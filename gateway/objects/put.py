@@ -13,6 +13,7 @@ from gateway.objects.bodies import Digests, IncomingBody, take_in
 from gateway.objects.first_bytes import checked
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyMeta
+from gateway.origin.errors import OutcomeUnknown
 from gateway.policy.media_types import check_declared
 from gateway.s3.checksums import ChecksumType
 from gateway.s3.conditions import WriteCondition
@@ -61,27 +62,25 @@ async def put_object(
         check_declared(target.content_types, attributes.headers.get("content-type", ""))
         body = checked(body, target.content_types, attributes.headers)
     intent = new_intent(rooms, "put", target, body.size)
-    await begin(rooms, intent, condition, target.only_of, target.allowance)
+    intent = await begin(rooms, intent, condition, target.only_of, target.allowance)
     try:
-        digests = await take_in(
-            rooms, intent.origin, intent.location, body, lambda found: body_meta(intent, attributes, found.etag)
-        )
+        digests = await take_in(rooms, intent.origin, intent.location, body, body_meta(intent, attributes))
         record = _record(rooms, target, intent, attributes, digests)
         replaced = await rooms.store.catalog.commit(
             target.bucket, intent, record, condition, only_of=target.only_of, allowance=target.allowance
         )
-    except BaseException:
-        await rooms.background.finish(undo(rooms, intent), "undo")
+    except BaseException as error:
+        await rooms.background.finish(undo(rooms, intent, error), "undo")
         raise
     rooms.collector.notice(replaced)
     return record
 
 
 def new_intent(rooms: Rooms, kind: str, target: Target, size: int) -> Intent:
-    """An intent with the location its body will have."""
+    """An intent with the location its body will have, unless it gets the key's own."""
     bucket = target.bucket
     intent_id = rooms.new_id()
-    location = rooms.origin(bucket.origin).locate(bucket.origin_bucket, bucket.origin_prefix + target.key, intent_id)
+    origin, place = rooms.origin(bucket.origin), (bucket.origin_bucket, bucket.origin_prefix + target.key)
     return Intent(
         intent_id,
         kind,
@@ -90,10 +89,11 @@ def new_intent(rooms: Rooms, kind: str, target: Target, size: int) -> Intent:
         target.uploader,
         size,
         bucket.origin,
-        location,
+        origin.locate(*place, intent_id),
         rooms.now_s(),
         project=bucket.project,
         category=bucket.category,
+        own_location=origin.own_location(*place),
     )
 
 
@@ -103,22 +103,29 @@ async def begin(
     condition: WriteCondition | None,
     only_of: str | None = None,
     allowance: Allowance = NO_LIMITS,
-) -> None:
-    """Record a write; where that fails nothing is recorded, and a waiter that is cancelled leaves nothing either."""
+) -> Intent:
+    """Record a write, and give it with the location that its body will have.
+
+    Where that fails nothing is recorded, and a waiter that is cancelled leaves nothing either.
+    """
     try:
-        await rooms.store.catalog.begin(intent, condition, only_of, allowance)
+        return await rooms.store.catalog.begin(intent, condition, only_of, allowance)
     except asyncio.CancelledError:
         await rooms.background.finish(undo(rooms, intent), "undo")
         raise
 
 
-async def undo(rooms: Rooms, intent: Intent) -> None:
+async def undo(rooms: Rooms, intent: Intent, error: BaseException | None = None) -> None:
     """End a write that failed and remove what it left; one that never began, or was committed after all, is left alone.
 
-    Where the store cannot take it now, the sweeper does it.
+    `error` is why it failed: where that leaves the end open, what the write may still do is undone again later. Where
+    the store cannot take it now, the sweeper does it.
     """
+    until_s = 0
+    if error is not None and is_open_end(error):
+        until_s = rooms.now_s() + rooms.origin(intent.origin).settle_s
     try:
-        garbage: Garbage | None = await rooms.store.catalog.release(intent)
+        garbage: Garbage | None = await rooms.store.catalog.release(intent, until_s)
         rooms.unfinished.pop(intent.intent_id, None)
         if garbage is not None:
             await rooms.collector.collect([garbage])
@@ -127,8 +134,14 @@ async def undo(rooms: Rooms, intent: Intent) -> None:
         rooms.unfinished[intent.intent_id] = intent
 
 
-def body_meta(intent: Intent, attributes: Attributes, etag: str) -> BodyMeta:
-    """What the origin keeps beside the body."""
+def is_open_end(error: BaseException) -> bool:
+    """Does nobody know whether the origin has done, or will do, what it was asked? So with whoever was interrupted."""
+    causes = (error, error.__cause__)
+    return any(isinstance(each, OutcomeUnknown | asyncio.CancelledError) for each in causes)
+
+
+def body_meta(intent: Intent, attributes: Attributes, etag: str = "") -> BodyMeta:
+    """What the origin keeps beside the body; `etag` where it is known before the body is written."""
     return BodyMeta(
         bucket=intent.bucket,
         key=intent.key,
@@ -151,6 +164,7 @@ def _record(rooms: Rooms, target: Target, intent: Intent, attributes: Attributes
         modified_s=rooms.now_s(),
         origin=intent.origin,
         location=intent.location,
+        origin_etag=digests.origin_etag,
         checksum=StoredChecksum(
             digests.checksum.algorithm.value, ChecksumType.FULL_OBJECT.value, digests.checksum.value
         ),

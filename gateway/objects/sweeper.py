@@ -16,7 +16,9 @@ _BATCH = 100
 
 async def recover(rooms: Rooms) -> None:
     """Before the first request: end every write that a dead process had begun, and remove what it left."""
-    released = await rooms.store.catalog.recover()
+    now_s = rooms.now_s()
+    until_s = {name: now_s + origin.settle_s for name, origin in rooms.origins.items() if origin.settle_s}
+    released = await rooms.store.catalog.recover(until_s)
     if released:
         _log.warning("%d unfinished writes of an earlier run were undone", released)
     await rooms.collector.collect_all()

@@ -4,11 +4,15 @@ An origin stores immutable *bodies*. It is told a body's bucket, key and a write
 twice, and answers with a *location*: a text that only the origin understands and the catalog keeps.
 A body is never changed in place; a new write makes a new location, so a reader of the old one is never
 surprised, and a write that was not committed leaves nothing but a location to delete.
+
+An object storage that others read too should have an object under the object's own key. Where an origin can do
+that, it names a key's *own location* beside the one that is made of the write's id, and the store gives it to a
+write as long as nothing else lies there or is about to.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,31 @@ class BodyMeta:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """A body whose claims hold: what is kept beside it (of a part: nothing), and the digests that are known of it."""
+
+    meta: BodyMeta | None = None
+    md5: bytes | None = None
+    sha256_hex: str | None = None
+
+
+class PartBody(NamedTuple):
+    """A part of a body that is being assembled; `etag` is the origin's own, where it has one."""
+
+    location: str
+    size: int
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBody:
+    """A body that has been assembled: where it lies from now on, and the origin's own ETag of it."""
+
+    location: str
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FileRegion:
     """Bytes of a body that lie in a local file: `size` bytes from `offset` of the open descriptor `fd`.
 
@@ -45,7 +74,10 @@ class BodyReader(Protocol):
     """An open body; close() must be called once, also after an error."""
 
     async def read(self, offset: int, size: int) -> bytes:
-        """Give 1 to `size` bytes from `offset`; raises OriginError where the body ends early."""
+        """Give 1 to `size` bytes from `offset`; raises OriginError where the body ends early.
+
+        Reading on from where the last piece ended is what costs least.
+        """
         ...
 
     async def region(self, offset: int, size: int) -> FileRegion | None:
@@ -66,56 +98,99 @@ class BodyWriter(Protocol):
 
     async def write(self, data: bytes | bytearray | memoryview) -> None: ...
 
-    async def finish(self, meta: BodyMeta | None) -> None:
-        """Make the body durable and visible under `location`; returns once it would survive a power cut."""
+    async def finish(self, etag: str | None = None) -> str | None:
+        """Make the body durable and visible under `location`; returns once it would survive a power cut.
+
+        `etag` is the object's, where it is known by now; gives the origin's own.
+        """
         ...
 
     async def abort(self) -> None: ...
 
 
 class Origin(Protocol):
-    """Where bytes live. All sizes are bytes; all methods raise OriginError for what the origin could not do."""
+    """Where bytes live. All sizes are bytes; all methods raise OriginError for what the origin could not do.
+
+    What gives a text or None gives the origin's own ETag of what was written, quotes included, where it has such.
+    """
+
+    @property
+    def md5_etags(self) -> bool:
+        """Is the ETag of a body that was written in one piece its MD5, so that nobody else need compute it?"""
+        ...
+
+    @property
+    def settle_s(self) -> int:
+        """For how many seconds a write whose end is not known may still take effect."""
+        ...
 
     def locate(self, bucket: str, key: str, write_id: str) -> str:
         """The location a body of this write will have; pure, so that it can be recorded before the write."""
         ...
 
-    def locate_upload(self, bucket: str, key: str, write_id: str) -> str:
-        """The location of a multipart object that is being assembled."""
+    def own_location(self, bucket: str, key: str) -> str | None:
+        """The location that is the key's own, for one body at a time; None: there is no such. Pure."""
+        ...
+
+    def locate_upload(self, object_location: str) -> str:
+        """Of a multipart object that is to lie at this location: its location until the origin knows of it. Pure."""
         ...
 
     def locate_part(self, upload_location: str, part_number: int, write_id: str) -> str: ...
 
-    async def create(self, location: str, size: int | None) -> BodyWriter:
-        """Begin a body of exactly `size` bytes; None where nobody knows yet."""
+    async def create(
+        self, location: str, size: int | None, meta: BodyMeta | None = None, sha256_hex: str | None = None
+    ) -> BodyWriter:
+        """Begin a body of exactly `size` bytes; None where nobody knows yet.
+
+        `meta` has no ETag yet; `sha256_hex` is what the body must have, where its sender has said so.
+        """
         ...
 
-    async def store(self, location: str, data: bytes, meta: Callable[[], BodyMeta | None]) -> None:
+    async def store(self, location: str, data: bytes, check: Callable[[], Checked]) -> str | None:
         """Write a whole small body at once: create, write and finish in one step.
 
-        `meta` is called once, before the first byte is written and perhaps in another thread; what it raises ends
+        `check` is called once, before the first byte is written and perhaps in another thread; what it raises ends
         the write. So a body can be hashed and checked where it is written.
         """
         ...
 
-    async def open(self, location: str) -> BodyReader:
-        """Open a body; raises BodyNotFound."""
+    async def open(
+        self, location: str, etag: str | None = None, offset: int = 0, size: int | None = None
+    ) -> BodyReader:
+        """Open a body, of which `size` bytes from `offset` will be read; None: all that are left.
+
+        `etag` is the origin's own, as the catalog has it. Raises BodyNotFound; BodyChanged where somebody else has
+        put another body there.
+        """
         ...
 
-    async def copy(self, source: str, offset: int, size: int, target: str, meta: BodyMeta | None) -> None:
-        """Make `target` of `size` bytes of `source` from `offset`, without moving bytes where possible."""
+    async def copy(
+        self, source: str, offset: int, size: int, target: str, meta: BodyMeta | None, etag: str | None = None
+    ) -> str | None:
+        """Make `target` of `size` bytes of `source` from `offset`, without moving bytes where possible.
+
+        `etag` is the origin's own of the source. Raises BodyNotFound, BodyChanged: of the source.
+        """
         ...
 
-    async def assemble(self, upload_location: str, parts: Sequence[tuple[str, int]], meta: BodyMeta) -> None:
-        """Make the parts (location, size), in their order, one body under `upload_location`; repeatable."""
+    async def begin_upload(self, location: str, meta: BodyMeta) -> str:
+        """Tell the origin of a multipart object that was located; gives the location it has from now on."""
         ...
 
-    async def describe(self, location: str, meta: BodyMeta) -> None:
+    async def assemble(self, upload_location: str, parts: Sequence[PartBody], meta: BodyMeta) -> StoredBody:
+        """Make the parts, in their order, one body; repeatable."""
+        ...
+
+    async def describe(self, location: str, meta: BodyMeta) -> str | None:
         """Replace what is kept beside a body."""
         ...
 
-    async def delete(self, location: str) -> None:
-        """Remove a body (of an upload: with all its parts); fine if it is not there."""
+    async def delete(self, location: str, write_id: str = "") -> None:
+        """Remove a body (of an upload: with all its parts); fine if it is not there.
+
+        With a `write_id` only what that write has left is removed, not what somebody else has put there.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -1,7 +1,7 @@
 """The bodies of a directory origin that are being read or written."""
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gateway.origin.base import BodyMeta, FileRegion
@@ -117,9 +117,12 @@ class PartsReader:
 class FileWriter:
     """A body that is being written."""
 
-    def __init__(self, origin: WritingOrigin, location: str, fd: int, size: int | None) -> None:
+    def __init__(
+        self, origin: WritingOrigin, location: str, fd: int, size: int | None, meta: BodyMeta | None = None
+    ) -> None:
         self._origin = origin
         self._size = size
+        self._meta = meta
         self._ended = False
         self.location = location
         self.fd = fd
@@ -129,11 +132,15 @@ class FileWriter:
         await self._origin.write(self.fd, data)
         self.written += len(data)
 
-    async def finish(self, meta: BodyMeta | None) -> None:
+    async def finish(self, etag: str | None = None) -> str | None:
         if self._size is not None and self.written != self._size:
             raise OriginError(f"{self.location}: {self.written} bytes were written, {self._size} announced")
         self._ended = True
+        meta = self._meta
+        if meta is not None and etag is not None and not meta.etag:
+            meta = replace(meta, etag=etag)
         await self._origin.finish(self.location, self.fd, meta)
+        return None
 
     async def abort(self) -> None:
         if not self._ended:

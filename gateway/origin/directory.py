@@ -10,14 +10,15 @@ import resource
 import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from gateway.origin.base import BodyMeta, BodyReader, BodyWriter
+from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, PartBody, StoredBody
 from gateway.origin.bodies import Assembled, FileReader, FileWriter, PartsReader
 from gateway.origin.disk import Disk, copy_range, load_manifest, write_all
 from gateway.origin.errors import BodyNotFound, OriginError, origin_errors
 from gateway.origin.open_files import OpenFile, OpenFiles, open_file
-from gateway.origin.paths import object_path
+from gateway.origin.paths import object_path, write_id_of
 from gateway.threads import Threads
 
 _THREADS = 4
@@ -30,8 +31,12 @@ _READ_IF_CACHED = getattr(os, "RWF_NOWAIT", 0)
 class DirectoryOrigin:
     """Bodies below one directory; implements gateway.origin.base.Origin.
 
-    `durable` False leaves out every fsync: then a power cut may lose bodies that were acknowledged.
+    `durable` False leaves out every fsync: then a power cut may lose bodies that were acknowledged. Every location
+    carries its write's id, so a body of another write is never met, and a call that has ended has no effect later.
     """
+
+    md5_etags = False
+    settle_s = 0
 
     def __init__(self, root: Path, *, durable: bool = True) -> None:
         self._disk = Disk(root, durable=durable)
@@ -45,20 +50,28 @@ class DirectoryOrigin:
     def locate(self, bucket: str, key: str, write_id: str) -> str:
         return object_path(bucket, key, write_id)
 
-    def locate_upload(self, bucket: str, key: str, write_id: str) -> str:
-        return object_path(bucket, key, write_id) + "/"
+    def own_location(self, bucket: str, key: str) -> str | None:
+        return None
+
+    def locate_upload(self, object_location: str) -> str:
+        return object_location + "/"
 
     def locate_part(self, upload_location: str, part_number: int, write_id: str) -> str:
         return f"{upload_location}{part_number:05d}-{write_id}"
 
-    async def create(self, location: str, size: int | None) -> BodyWriter:
-        return FileWriter(self, location, await self._open_target(location), size)
+    async def create(
+        self, location: str, size: int | None, meta: BodyMeta | None = None, sha256_hex: str | None = None
+    ) -> BodyWriter:
+        return FileWriter(self, location, await self._open_target(location), size, meta)
 
-    async def store(self, location: str, data: bytes, meta: Callable[[], BodyMeta | None]) -> None:
+    async def store(self, location: str, data: bytes, check: Callable[[], Checked]) -> str | None:
         with origin_errors(location):
-            await self._run(self._disk.store, self._disk.path(location), data, meta)
+            await self._run(self._disk.store, self._disk.path(location), data, lambda: check().meta)
+        return None
 
-    async def open(self, location: str) -> BodyReader:
+    async def open(
+        self, location: str, etag: str | None = None, offset: int = 0, size: int | None = None
+    ) -> BodyReader:
         if not location.endswith("/"):
             return FileReader(self, await self.take(self._disk.path(location)))
         assembled = self._assembled.get(location)
@@ -72,35 +85,45 @@ class DirectoryOrigin:
         self._forget_unread()
         return reader
 
-    async def copy(self, source: str, offset: int, size: int, target: str, meta: BodyMeta | None) -> None:
+    async def copy(
+        self, source: str, offset: int, size: int, target: str, meta: BodyMeta | None, etag: str | None = None
+    ) -> str | None:
         if await self._link(source, offset, size, target):
             await self.finish(target, None, meta)
-            return
+            return None
         reader = await self.open(source)
         try:
-            writer = FileWriter(self, target, await self._open_target(target), size)
+            writer = FileWriter(self, target, await self._open_target(target), size, meta)
             try:
                 await self._copy_regions(reader, offset, size, writer)
-                await writer.finish(meta)
+                await writer.finish()
             except BaseException:
                 await writer.abort()
                 raise
         finally:
             reader.close()
+        return None
 
-    async def assemble(self, upload_location: str, parts: Sequence[tuple[str, int]], meta: BodyMeta) -> None:
-        names = [(location.removeprefix(upload_location), size) for location, size in parts]
+    async def begin_upload(self, location: str, meta: BodyMeta) -> str:
+        return location
+
+    async def assemble(self, upload_location: str, parts: Sequence[PartBody], meta: BodyMeta) -> StoredBody:
+        names = [(part.location.removeprefix(upload_location), part.size) for part in parts]
         folder = self._disk.path(upload_location)
         self._assembled.pop(upload_location, None)
         with origin_errors(upload_location):
             await self._run(self._disk.write_meta, folder, meta)
             await self._run(self._disk.write_manifest, folder, names)
+        return StoredBody(upload_location)
 
-    async def describe(self, location: str, meta: BodyMeta) -> None:
+    async def describe(self, location: str, meta: BodyMeta) -> str | None:
         with origin_errors(location):
-            await self._run(self._disk.describe, self._disk.path(location), meta)
+            await self._run(
+                self._disk.describe, self._disk.path(location), replace(meta, write_id=write_id_of(location))
+            )
+        return None
 
-    async def delete(self, location: str) -> None:
+    async def delete(self, location: str, write_id: str = "") -> None:
         path = self._disk.path(location)
         with origin_errors(location):
             if location.endswith("/"):

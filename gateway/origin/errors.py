@@ -13,8 +13,24 @@ class BodyNotFound(OriginError):
     """There is no body at this location."""
 
 
+class BodyChanged(OriginError):
+    """Another body lies at this location than the one that was asked for: somebody else has put it there."""
+
+
+class BodyExists(OriginError):
+    """Something that nobody here knows of lies where a new body should."""
+
+
 class OriginFull(OriginError):
     """The origin has no room left."""
+
+
+class OriginDown(OriginError):
+    """The origin cannot be reached or does not answer: whoever asks again later may have more luck."""
+
+
+class OutcomeUnknown(OriginDown):
+    """Nobody knows whether the origin did what it was asked, or still will."""
 
 
 @contextmanager

@@ -24,6 +24,11 @@ def object_path(bucket: str, key: str, write_id: str) -> str:
     return "/".join((*parts, *cut, f"{name}@{write_id}"))
 
 
+def write_id_of(location: str) -> str:
+    """The id of the write that made a body; locations end in it."""
+    return location.rstrip("/").rpartition("@")[2]
+
+
 def _segments(text: str, empty: str) -> list[str]:
     escaped = _ESCAPED.sub(_escape, text)
     if len(escaped) * 4 <= SEGMENT_BYTES or len(escaped.encode()) <= SEGMENT_BYTES:

@@ -102,13 +102,17 @@ class Catalog:
         condition: WriteCondition | None,
         only_of: str | None = None,
         allowance: Allowance = NO_LIMITS,
-    ) -> None:
-        """Record a write; raises S3Error: NoSuchUpload, AccessDenied, PreconditionFailed, NoSuchKey, QuotaExceeded."""
-        refusal = await self._database.write(
+    ) -> Intent:
+        """Record a write; gives it with the location that its body will have.
+
+        Raises S3Error: NoSuchUpload, AccessDenied, PreconditionFailed, NoSuchKey, QuotaExceeded.
+        """
+        begun = await self._database.write(
             lambda connection: writes.begin(connection, intent, condition, only_of, allowance)
         )
-        if refusal is not None:
-            raise refusal
+        if isinstance(begun, S3Error):
+            raise begun
+        return begun
 
     async def commit(
         self,
@@ -128,9 +132,9 @@ class Catalog:
         )
         return stored.replaced
 
-    async def release(self, intent: Intent) -> Garbage | None:
-        """End a write that failed; gives what it may have left at the origin."""
-        return await self._database.write(lambda connection: writes.release(connection, intent))
+    async def release(self, intent: Intent, until_s: int = 0) -> Garbage | None:
+        """End a write that failed; gives what it may have left at the origin, and may still until `until_s`."""
+        return await self._database.write(lambda connection: writes.release(connection, intent, until_s))
 
     async def delete(
         self, bucket: str, key: str, condition: WriteCondition | None, only_of: str | None = None
@@ -158,6 +162,18 @@ class Catalog:
 
         return await self._database.write(work, lambda record: self._remember((bucket, key), record))
 
+    async def set_origin_etag(self, record: ObjectRecord, etag: str) -> None:
+        """The origin calls the body of this row otherwise now; nothing happens where the row was replaced."""
+
+        def work(connection: Connection) -> ObjectRecord | None:
+            connection.execute(
+                "UPDATE objects SET origin_etag = ? WHERE bucket = ? AND key = ? AND origin = ? AND location = ?",
+                (etag, record.bucket, record.key, record.origin, record.location),
+            )
+            return writes.find_object(connection, record.bucket, record.key)
+
+        await self._database.write(work, lambda found: self._remember((record.bucket, record.key), found))
+
     async def list_garbage(self, limit: int, after: Garbage | None = None) -> list[Garbage]:
         """What is to be removed, `limit` bodies at a time, in one order."""
         return await self._database.read(lambda connection: writes.list_garbage(connection, limit, after))
@@ -166,9 +182,12 @@ class Catalog:
         """The bodies are gone from the origin: give back what they were charged."""
         await self._database.write(lambda connection: writes.forget_garbage(connection, gone))
 
-    async def recover(self) -> int:
-        """After a crash, before the first request: release every write that was under way; gives their number."""
-        return await self._database.write(writes.release_all)
+    async def recover(self, until_s: Mapping[str, int]) -> int:
+        """After a crash, before the first request: release every write that was under way; gives their number.
+
+        `until_s`: by origin, when a write that nobody waits for any more can have no effect.
+        """
+        return await self._database.write(lambda connection: writes.release_all(connection, until_s))
 
     def stores(self, record: ObjectRecord) -> Callable[[writes.Stored], None]:
         """What a commit does to the map; the operator is told where a quota is nearly used up."""

@@ -50,7 +50,10 @@ class ObjectPart:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A write that has begun: what it may leave at the origin, the bytes it may come to, and where they are charged."""
+    """A write that has begun: what it may leave at the origin, the bytes it may come to, and where they are charged.
+
+    `own_location` is given to it in place of `location` where it is free when the write begins.
+    """
 
     intent_id: str
     kind: str
@@ -65,11 +68,16 @@ class Intent:
     part_number: int | None = None
     project: str = ""
     category: str = ""
+    own_location: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """A body nothing refers to any more; `bytes` and `objects` are charged until it is gone."""
+    """A body nothing refers to any more; `bytes` and `objects` are charged until it is gone.
+
+    With a `write_id` only what that write has left is removed. Until `until_s` (epoch seconds) a write whose end is not
+    known may still take effect: it stays on record so long, however often it was removed.
+    """
 
     location: str
     origin: str
@@ -78,6 +86,8 @@ class Garbage:
     uploader: str
     bytes: int = 0
     objects: int = 0
+    write_id: str = ""
+    until_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,7 @@ class UploadPart:
     location: str
     checksum_algorithm: str | None = None
     checksum_value: str | None = None
+    origin_etag: str | None = None
 
 
 def dump_texts(texts: Mapping[str, str]) -> str:

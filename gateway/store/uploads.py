@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -24,6 +24,7 @@ from gateway.store.ledger import (
     reserve,
 )
 from gateway.store.listing import ListQuery, Page, Row, list_page, select_rows
+from gateway.store.locations import choose_location
 from gateway.store.records import (
     Garbage,
     Intent,
@@ -39,7 +40,7 @@ _COLUMNS = (
     "upload_id, bucket, key, uploader, initiator, state, created_s, origin, location, checksum_algorithm, "
     "checksum_type, headers, metadata, tags, result"
 )
-_PART_COLUMNS = "part_number, size, etag, modified_s, location, checksum_algorithm, checksum_value"
+_PART_COLUMNS = "part_number, size, etag, modified_s, location, checksum_algorithm, checksum_value, origin_etag"
 _LISTED = "key, upload_id, uploader, initiator, created_s, checksum_algorithm, checksum_type"
 _OPEN = """SELECT count(*) FROM uploads u JOIN buckets b ON b.bucket = u.bucket
            WHERE u.initiator = ? AND u.state != 'done' AND b.project = ?"""
@@ -72,15 +73,33 @@ class Uploads:
         upload: UploadRecord,
         only_of: str | None = None,
         allowance: Allowance = NO_LIMITS,
-    ) -> None:
+        own_location: str | None = None,
+    ) -> UploadRecord:
         """Begin an upload, and take the room for its object; its bytes are reserved part by part.
 
+        Gives it with the location that it has: `own_location` where that is free.
         Raises S3Error: NoSuchBucket, AccessDenied (the object there is not `only_of`'s), QuotaExceeded (also where its
         initiator has too many open).
         """
-        refusal = await self._database.write(lambda connection: _create(connection, bucket, upload, only_of, allowance))
-        if refusal is not None:
-            raise refusal
+        created = await self._database.write(
+            lambda connection: _create(connection, bucket, upload, only_of, allowance, own_location)
+        )
+        if isinstance(created, S3Error):
+            raise created
+        return created
+
+    async def locate(self, upload: UploadRecord, location: str) -> UploadRecord:
+        """Where the upload lies from now on, as its origin says; raises S3Error: NoSuchUpload (it was aborted)."""
+
+        def work(connection: Connection) -> None:
+            moved = connection.execute(
+                "UPDATE uploads SET location = ? WHERE upload_id = ? AND state = 'open'", (location, upload.upload_id)
+            )
+            if moved.rowcount != 1:
+                raise S3Error(Code.NoSuchUpload, UploadId=upload.upload_id)
+
+        await self._database.write(work)
+        return replace(upload, location=location)
 
     async def find(self, upload_id: str, bucket: str, key: str) -> UploadRecord:
         """Raises S3Error: NoSuchUpload, also where the id belongs to another bucket or key."""
@@ -235,8 +254,13 @@ def _upload(row: Row) -> UploadRecord:
 
 
 def _create(
-    connection: Connection, bucket: Bucket, upload: UploadRecord, only_of: str | None, allowance: Allowance
-) -> S3Error | None:
+    connection: Connection,
+    bucket: Bucket,
+    upload: UploadRecord,
+    only_of: str | None,
+    allowance: Allowance,
+    own_location: str | None,
+) -> UploadRecord | S3Error:
     writes.require_same_bucket(connection, bucket)
     current = writes.find_object(connection, upload.bucket, upload.key)
     writes.require_owner(current, only_of)
@@ -247,6 +271,7 @@ def _create(
     refusal = reserve(connection, Account(bucket.project, bucket.category, upload.uploader), held, allowance)
     if refusal is not None:
         return refusal
+    upload = replace(upload, location=_free_location(connection, upload, own_location))
     connection.execute(
         f"INSERT INTO uploads ({_COLUMNS}, touched_s, reserved_objects) VALUES ({', '.join('?' * 17)})",
         (
@@ -269,7 +294,13 @@ def _create(
             held.objects,
         ),
     )
-    return None
+    return upload
+
+
+def _free_location(connection: Connection, upload: UploadRecord, own_location: str | None) -> str:
+    place = None if own_location is None else own_location.partition("?")[0]
+    chosen = choose_location(connection, upload.origin, upload.location, place)
+    return upload.location if own_location is None or chosen != place else own_location
 
 
 def _too_many_open(
@@ -307,10 +338,11 @@ def _commit_part(connection: Connection, intent: Intent, part: UploadPart, allow
     kept = Amount(part.size - (old[1] if old is not None else 0))
     exchange(connection, Account(intent.project, intent.category, intent.uploader), kept, held, allowance)
     connection.execute(
-        f"INSERT INTO upload_parts (upload_id, {_PART_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+        f"INSERT INTO upload_parts (upload_id, {_PART_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (upload_id, part_number) DO UPDATE SET size = excluded.size, etag = excluded.etag, "
         "modified_s = excluded.modified_s, location = excluded.location, "
-        "checksum_algorithm = excluded.checksum_algorithm, checksum_value = excluded.checksum_value",
+        "checksum_algorithm = excluded.checksum_algorithm, checksum_value = excluded.checksum_value, "
+        "origin_etag = excluded.origin_etag",
         (
             upload_id,
             part.part_number,
@@ -320,6 +352,7 @@ def _commit_part(connection: Connection, intent: Intent, part: UploadPart, allow
             part.location,
             part.checksum_algorithm,
             part.checksum_value,
+            part.origin_etag,
         ),
     )
     if old is None:
@@ -349,6 +382,6 @@ def _abort(connection: Connection, upload_id: str, idle_since_s: int | None) -> 
     location, origin, uploader, bucket_name = row
     bucket = find_bucket(connection, bucket_name)
     release(connection, Account(bucket.project, bucket.category, uploader), held)
-    garbage = Garbage(location, origin, "", "", uploader)
+    garbage = Garbage(location, origin, "", "", uploader, write_id=upload_id)
     writes.add_garbage(connection, garbage)
     return garbage

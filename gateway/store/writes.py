@@ -5,8 +5,8 @@ the same transaction that let go of it, so that no crash can leave an orphan: wh
 `upload_parts`, `intents` nor `garbage` was never written.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from gateway.errors import Code, S3Error
 from gateway.s3.conditions import WriteCondition, check_write
@@ -16,6 +16,7 @@ from gateway.store.buckets import Bucket, find_bucket
 from gateway.store.database import Connection
 from gateway.store.ledger import NO_LIMITS, NOTHING, Account, Allowance, Amount, Near, give_back, reserve, settle
 from gateway.store.ledger import release as release_room
+from gateway.store.locations import choose_location
 from gateway.store.records import (
     NULL_VERSION,
     OBJECT_COLUMNS,
@@ -40,7 +41,7 @@ _NEAR_LATELY_S = 86400
 _NEAR_TOLD = f"""SELECT 1 FROM audit WHERE event = '{_NEAR_EVENT}' AND project = ?1 AND subject = ?2 AND time_s > ?3
                  AND json_extract(details, '$.unit') = ?4 AND json_extract(details, '$.limit') = ?5
                  AND json_extract(details, '$.percent') >= ?6 LIMIT 1"""
-_GARBAGE_COLUMNS = "location, origin, project, category, uploader, bytes, objects"
+_GARBAGE_COLUMNS = "location, origin, project, category, uploader, bytes, objects, write_id, until_s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,10 @@ def begin(
     condition: WriteCondition | None,
     only_of: str | None = None,
     allowance: Allowance = NO_LIMITS,
-) -> S3Error | None:
+) -> Intent | S3Error:
     """Record a write before its first byte, and take the room for it; gives the refusal where there is none.
+
+    The intent that is given says where the body will lie.
 
     A refusal is given, not raised: nothing was changed, so what is written in the same transaction need not be undone.
     Raises S3Error: NoSuchUpload, AccessDenied (the object there is not `only_of`'s), and what an unmet condition
@@ -88,26 +91,28 @@ def begin(
             check_write(condition, current.etag if current else None)
     account, held = Account(intent.project, intent.category, intent.uploader), _to_hold(connection, intent, current)
     refusal = reserve(connection, account, held, allowance)
-    if refusal is None:
-        connection.execute(
-            _BEGIN,
-            (
-                intent.intent_id,
-                intent.kind,
-                intent.bucket,
-                intent.key,
-                intent.uploader,
-                intent.size,
-                intent.origin,
-                intent.location,
-                intent.created_s,
-                intent.upload_id,
-                intent.project,
-                intent.category,
-                *held,
-            ),
-        )
-    return refusal
+    if refusal is not None:
+        return refusal
+    location = choose_location(connection, intent.origin, intent.location, intent.own_location)
+    connection.execute(
+        _BEGIN,
+        (
+            intent.intent_id,
+            intent.kind,
+            intent.bucket,
+            intent.key,
+            intent.uploader,
+            intent.size,
+            intent.origin,
+            location,
+            intent.created_s,
+            intent.upload_id,
+            intent.project,
+            intent.category,
+            *held,
+        ),
+    )
+    return intent if location == intent.location else replace(intent, location=location)
 
 
 def _to_hold(connection: Connection, intent: Intent, current: ObjectRecord | None) -> Amount:
@@ -141,13 +146,18 @@ def _end(connection: Connection, intent_id: str) -> tuple[Account, Amount] | Non
     return None if row is None else (Account(*row[:3]), Amount(*row[3:]))
 
 
-def release(connection: Connection, intent: Intent) -> Garbage | None:
-    """End a write that failed; what it may have left at the origin becomes garbage. None: it had ended already."""
+def release(connection: Connection, intent: Intent, until_s: int = 0) -> Garbage | None:
+    """End a write that failed; what it may have left at the origin becomes garbage. None: it had ended already.
+
+    `until_s`: when the write can have no effect any more, where its end is not known.
+    """
     ended = _end(connection, intent.intent_id)
     if ended is None:
         return None
     release_room(connection, *ended)
-    garbage = Garbage(intent.location, intent.origin, "", "", intent.uploader)
+    garbage = Garbage(
+        intent.location, intent.origin, "", "", intent.uploader, write_id=intent.intent_id, until_s=until_s
+    )
     add_garbage(connection, garbage)
     return garbage
 
@@ -258,7 +268,7 @@ def delete(
 
 def add_garbage(connection: Connection, garbage: Garbage) -> None:
     connection.execute(
-        f"INSERT INTO garbage ({_GARBAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO garbage ({_GARBAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             garbage.location,
             garbage.origin,
@@ -267,6 +277,8 @@ def add_garbage(connection: Connection, garbage: Garbage) -> None:
             garbage.uploader,
             garbage.bytes,
             garbage.objects,
+            garbage.write_id,
+            garbage.until_s,
         ),
     )
 
@@ -291,11 +303,14 @@ def list_garbage(connection: Connection, limit: int, after: Garbage | None) -> l
     return [Garbage(*row) for row in rows]
 
 
-def release_all(connection: Connection) -> int:
-    """After a crash: no write is under way, so every intent is released. Gives their number."""
+def release_all(connection: Connection, until_s: Mapping[str, int]) -> int:
+    """After a crash: no write is under way, so every intent is released. Gives their number.
+
+    `until_s`: by origin, when a write that nobody waits for any more can have no effect.
+    """
     intents = [Intent(*row) for row in connection.execute(f"SELECT {_INTENT_COLUMNS} FROM intents").fetchall()]
     for intent in intents:
-        release(connection, intent)
+        release(connection, intent, until_s.get(intent.origin, 0))
     connection.execute("UPDATE uploads SET state = 'open' WHERE state = 'completing'")
     return len(intents)
 

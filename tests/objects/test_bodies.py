@@ -19,7 +19,7 @@ META = BodyMeta("b", "k", "u", "w")
 
 async def taken(house, origin, body: IncomingBody):
     assert house.rooms.origin("local") is origin
-    return await take_in(house.rooms, "local", "place", body, lambda _: META)
+    return await take_in(house.rooms, "local", "place", body, META)
 
 
 @pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])

@@ -53,7 +53,7 @@ async def test_many_collectors_give_back_once(house, origin):
     await house.put("k", b"12345")
     await house.put("kept", b"1")
     garbage = await house.store.catalog.delete("demo-media", "k", None)
-    others = [Collector(house.store.catalog, {"local": origin}, house.background) for _ in range(5)]
+    others = [Collector(house.store.catalog, {"local": origin}, house.background, house.clock) for _ in range(5)]
     await asyncio.gather(*(other.collect([garbage]) for other in others))
     house.is_clean(origin.locations)
 
@@ -64,3 +64,30 @@ async def test_an_upload_of_a_removed_bucket_goes_with_its_parts(house, origin):
     house.rooms.collector.notice_all()
     await house.settle()
     assert origin.locations == set()
+
+
+async def test_what_a_write_of_unknown_end_may_bring_back_is_removed_until_it_cannot(house, origin):
+    until_s = house.clock() + 900
+    await recorded(house, [Garbage("late", "local", "", "", "u", write_id="w", until_s=until_s)])
+    for _ in range(2):
+        origin.bodies["late"] = b"x"
+        await house.rooms.collector.collect_all()
+        assert origin.locations == set()
+        assert house.count("garbage") == 1
+    house.clock.now_s = until_s
+    await house.rooms.collector.collect_all()
+    house.is_clean(origin.locations)
+
+
+async def test_bodies_are_removed_side_by_side(house, origin):
+    """An origin that is far away takes its time for each."""
+    pause = origin.faults.pause("delete")
+    await recorded(house, [Garbage(f"b-{number}", "local", "", "", "u") for number in range(9)])
+    collecting = asyncio.ensure_future(house.rooms.collector.collect_all())
+    await pause.reached.wait()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert origin.faults.seen.count("delete") == 9
+    pause.resume.set()
+    await collecting
+    house.is_clean(origin.locations)

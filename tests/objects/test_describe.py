@@ -4,9 +4,8 @@ import pytest
 
 from gateway.errors import Code, S3Error
 from gateway.objects.delete import delete_object
-from gateway.objects.describe import set_tags, write_id_of
+from gateway.objects.describe import set_tags
 from gateway.objects.put import Attributes
-from gateway.origin.paths import object_path
 
 
 async def test_tags_are_replaced_in_the_catalog_and_beside_the_body(house, origin):
@@ -17,14 +16,7 @@ async def test_tags_are_replaced_in_the_catalog_and_beside_the_body(house, origi
     assert (found.tags, found.metadata, found.etag) == ({"new": "2"}, {"m": "1"}, record.etag)
     meta = origin.metas[record.location]
     assert (meta.tags, meta.metadata) == ({"new": "2"}, {"m": "1"})
-    assert record.location.endswith(meta.write_id)
     house.is_clean(origin.locations)
-
-
-@pytest.mark.parametrize("key", ["k", "a@b", "film/", "é@"])
-@pytest.mark.parametrize("end", ["", "/"])
-def test_the_write_id_is_found_in_every_location(key, end):
-    assert write_id_of(object_path("b", key, "f" * 32) + end) == "f" * 32
 
 
 async def test_an_origin_that_cannot_follow_changes_nothing_for_clients(house, origin):

@@ -11,7 +11,7 @@ from gateway.objects.delete import delete_object
 from gateway.objects.get import Wanted, open_object
 from gateway.objects.put import Attributes, put_object
 from gateway.objects.sweeper import recover, sweep
-from gateway.origin.errors import OriginFull
+from gateway.origin.errors import OriginFull, OutcomeUnknown
 from gateway.s3.checksums import Algorithm, Checksum
 from gateway.s3.conditions import NO_CONDITIONS, WriteCondition
 from gateway.store import database as database_module
@@ -333,3 +333,42 @@ async def test_a_crash_at_any_moment_leaves_the_old_or_the_new_object_and_nothin
         assert await again.get("k") == (b"the second" if moment == "committed" else before)
         again.is_clean(after.locations)
         assert set(after.bodies) == again.needed_locations()
+
+
+async def test_a_write_of_unknown_end_is_an_error_and_stays_on_record_until_it_can_do_nothing_more(tmp_path):
+    origin = MemoryOrigin(settle_s=900)
+    async with open_house(tmp_path / "store", origin) as house:
+        origin.faults.fail("store", error=OutcomeUnknown("no answer"))
+        with pytest.raises(S3Error) as failed:
+            await house.put("k", b"abc")
+        assert failed.value.code is Code.SlowDown
+        assert await house.find("k") is None
+        assert house.rows("SELECT until_s - 900 FROM garbage") == [(house.clock(),)]
+        house.usage_is_the_sum_of_the_objects()
+        house.clock.now_s += 900
+        await sweep(house.rooms)
+        house.is_clean(origin.locations)
+
+
+async def test_a_write_that_failed_for_certain_leaves_nothing_on_record(tmp_path):
+    origin = MemoryOrigin(settle_s=900)
+    async with open_house(tmp_path / "store", origin) as house:
+        origin.faults.fail("store")
+        with pytest.raises(S3Error):
+            await house.put("k", b"abc")
+        house.is_clean(origin.locations)
+
+
+async def test_objects_lie_under_their_own_key_as_long_as_nothing_else_does(tmp_path):
+    origin = MemoryOrigin(own_keys=True)
+    async with open_house(tmp_path / "store", origin) as house:
+        first = await house.put("k", b"one")
+        assert (first.location, first.origin_etag) == ("demo-media/k", '"demo-media/k"')
+        second = await house.put("k", b"two")
+        assert second.location == f"demo-media/k@{origin.metas[second.location].write_id}"
+        assert await house.get("k") == b"two"
+        await house.settle()
+        third = await house.put("k", b"three")
+        assert third.location == "demo-media/k"
+        await house.settle()
+        assert origin.locations == {"demo-media/k"}

@@ -11,6 +11,7 @@ from gateway.errors import Code, S3Error
 from gateway.objects.multipart import create_upload, put_part
 from gateway.objects.put import Attributes, new_intent
 from gateway.objects.sweeper import recover, sweep
+from gateway.origin.base import Checked
 from gateway.store.key_ring import KeyRing
 from tests.support.house import body_of, open_house
 from tests.support.memory_origin import MemoryOrigin
@@ -83,7 +84,7 @@ async def test_after_a_crash_every_kind_of_write_is_ended_and_its_bytes_removed(
         for kind in ("put", "copy"):
             intent = new_intent(house.rooms, kind, house.target(kind), 3)
             await house.store.catalog.begin(intent, None)
-            await origin.store(intent.location, b"abc", lambda: None)
+            await origin.store(intent.location, b"abc", Checked)
         nothing_written = new_intent(house.rooms, "put", house.target("nothing"), 3)
         await house.store.catalog.begin(nothing_written, None)
     async with open_house(tmp_path / "store", origin) as again:

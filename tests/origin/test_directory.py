@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.origin.base import BodyMeta, BodyReader, BodyWriter
+from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, PartBody
 from gateway.origin.directory import DirectoryOrigin
 from gateway.origin.errors import BodyNotFound, OriginError, OriginFull
 from tests.support.data import ODD_KEYS
@@ -51,12 +51,12 @@ async def whole(origin: DirectoryOrigin, location: str, size: int, piece: int = 
 
 async def assembled(origin: DirectoryOrigin, bodies: list[bytes], write_id: str = "up", key: str = "film") -> str:
     """A multipart object of these parts; gives its location."""
-    location = origin.locate_upload("b", key, write_id)
+    location = origin.locate_upload(origin.locate("b", key, write_id))
     parts = []
     for number, body in enumerate(bodies, 1):
         part = origin.locate_part(location, number, f"w{number}")
-        await origin.store(part, body, lambda: None)
-        parts.append((part, len(body)))
+        await origin.store(part, body, Checked)
+        parts.append(PartBody(part, len(body)))
     await origin.assemble(location, parts, META)
     return location
 
@@ -77,17 +77,17 @@ def deleted_descriptors() -> list[str]:
 async def test_a_stored_body_is_read_back(origin, size):
     body = os.urandom(size)
     location = origin.locate("b", "k", "w1")
-    await origin.store(location, body, lambda: META)
+    await origin.store(location, body, lambda: Checked(META))
     assert await whole(origin, location, size) == body
 
 
 async def test_a_written_body_exists_after_finish_and_not_before_it_was_begun(origin, root):
     location = origin.locate("b", "k", "w1")
-    writer = await origin.create(location, 6)
+    writer = await origin.create(location, 6, META)
     assert writer.location == location
     await writer.write(b"abc")
     await writer.write(memoryview(b"def"))
-    await writer.finish(META)
+    await writer.finish()
     await writer.abort()
     assert await whole(origin, location, 6) == b"abcdef"
     assert files_of(root) == {location, location + ".json"}
@@ -95,10 +95,10 @@ async def test_a_written_body_exists_after_finish_and_not_before_it_was_begun(or
 
 async def test_a_body_of_another_size_than_announced_is_never_finished(origin, root):
     for data in (b"ab", b"abcd"):
-        writer = await origin.create(origin.locate("b", "k", "w1"), 3)
+        writer = await origin.create(origin.locate("b", "k", "w1"), 3, META)
         await writer.write(data)
         with pytest.raises(OriginError):
-            await writer.finish(META)
+            await writer.finish()
         await writer.abort()
         assert files_of(root) == set()
         assert folders_of(root) == set()
@@ -106,9 +106,9 @@ async def test_a_body_of_another_size_than_announced_is_never_finished(origin, r
 
 async def test_a_location_is_written_once(origin):
     location = origin.locate("b", "k", "w1")
-    await origin.store(location, b"first", lambda: META)
+    await origin.store(location, b"first", lambda: Checked(META))
     with pytest.raises(OriginError):
-        await origin.store(location, b"other", lambda: META)
+        await origin.store(location, b"other", lambda: Checked(META))
     with pytest.raises(OriginError):
         await origin.create(location, 1)
     assert await whole(origin, location, 5) == b"first"
@@ -124,7 +124,7 @@ async def test_what_is_not_there_is_body_not_found_and_may_be_deleted(origin, lo
 async def test_a_deleted_body_takes_its_empty_directories_along_and_no_other(origin, root):
     keep, gone = origin.locate("b", "x/keep", "w1"), origin.locate("b", "x/y/z/gone", "w2")
     for location in (keep, gone):
-        await origin.store(location, b"1", lambda: META)
+        await origin.store(location, b"1", lambda: Checked(META))
     await origin.delete(gone)
     await origin.delete(gone)
     assert files_of(root) == {keep, keep + ".json"}
@@ -139,7 +139,7 @@ async def test_a_deleted_body_takes_its_empty_directories_along_and_no_other(ori
 async def test_odd_keys_all_live_beside_each_other(origin, root):
     locations = [origin.locate("b", key, f"{number:032x}") for number, key in enumerate(ODD_KEYS)]
     for number, location in enumerate(locations):
-        await origin.store(location, b"%d" % number, lambda number=number: replace(META, key=ODD_KEYS[number]))
+        await origin.store(location, b"%d" % number, lambda number=number: Checked(replace(META, key=ODD_KEYS[number])))
     for number, location in enumerate(locations):
         assert await whole(origin, location, len(str(number))) == b"%d" % number
     for location in locations:
@@ -153,7 +153,7 @@ async def test_odd_keys_all_live_beside_each_other(origin, root):
 )
 async def test_keys_of_dots_are_removed_without_a_trace_as_well(origin, root, key):
     location = origin.locate("b", key, "w1")
-    await origin.store(location, b"1", lambda: META)
+    await origin.store(location, b"1", lambda: Checked(META))
     assert all(name.startswith("b/") for name in files_of(root))
     await origin.delete(location)
     assert (files_of(root), folders_of(root)) == (set(), set())
@@ -161,7 +161,7 @@ async def test_keys_of_dots_are_removed_without_a_trace_as_well(origin, root, ke
 
 async def test_a_reader_keeps_its_body_when_it_is_deleted_or_replaced(origin):
     location = origin.locate("b", "k", "w1")
-    await origin.store(location, b"old" * MIB, lambda: META)
+    await origin.store(location, b"old" * MIB, lambda: Checked(META))
     reader = await origin.open(location)
     assert await reader.read(0, 3) == b"old"
     await origin.delete(location)
@@ -200,10 +200,10 @@ async def test_what_was_left_for_readers_of_a_process_that_died_is_removed_at_th
 
 
 async def test_an_opening_that_meets_a_deletion_reads_or_finds_nothing_and_keeps_no_descriptor(origin):
-    await origin.store(origin.locate("b", "keep", "w0"), b"1", lambda: META)
+    await origin.store(origin.locate("b", "keep", "w0"), b"1", lambda: Checked(META))
     for number in range(60):
         location = origin.locate("b", "k", f"w{number + 1}")
-        await origin.store(location, b"x" * 100, lambda: META)
+        await origin.store(location, b"x" * 100, lambda: Checked(META))
         opening = asyncio.ensure_future(origin.open(location))
         await asyncio.gather(opening, origin.delete(location), return_exceptions=True)
         if opening.exception() is None:
@@ -250,7 +250,7 @@ def test_any_piece_of_a_multipart_body_is_what_its_parts_say(tmp_path_factory, s
 
 async def test_reading_past_the_end_is_an_error_and_no_empty_piece(origin):
     location = origin.locate("b", "k", "w1")
-    await origin.store(location, b"abc", lambda: META)
+    await origin.store(location, b"abc", lambda: Checked(META))
     reader = await origin.open(location)
     assert await reader.read(1, 100) == b"bc"
     assert await reader.region(3, 1) is None
@@ -263,7 +263,7 @@ async def test_reading_past_the_end_is_an_error_and_no_empty_piece(origin):
 async def test_a_copy_has_the_bytes_that_were_asked_for_and_outlives_its_source(origin, offset, size):
     body = os.urandom(100_000)
     source, target = origin.locate("b", "k", "w1"), origin.locate("c", "deep/er/k", "w2")
-    await origin.store(source, body, lambda: META)
+    await origin.store(source, body, lambda: Checked(META))
     await origin.copy(source, offset, size, target, replace(META, key="k2"))
     await origin.delete(source)
     if size:
@@ -272,7 +272,7 @@ async def test_a_copy_has_the_bytes_that_were_asked_for_and_outlives_its_source(
 
 async def test_a_copy_of_more_than_there_is_fails_and_leaves_nothing(origin, root):
     source, target = origin.locate("b", "k", "w1"), origin.locate("b", "k2", "w2")
-    await origin.store(source, b"abc", lambda: META)
+    await origin.store(source, b"abc", lambda: Checked(META))
     with pytest.raises(OriginError):
         await origin.copy(source, 1, 10, target, META)
     assert files_of(root) == {source, source + ".json"}
@@ -284,22 +284,22 @@ async def test_assembling_again_with_other_parts_takes_the_new_ones(origin):
     location = await assembled(origin, [b"a" * 10, b"b" * 10])
     assert await whole(origin, location, 20) == b"a" * 10 + b"b" * 10
     part = origin.locate_part(location, 3, "w3")
-    await origin.store(part, b"c" * 5, lambda: None)
-    await origin.assemble(location, [(part, 5)], META)
+    await origin.store(part, b"c" * 5, Checked)
+    await origin.assemble(location, [PartBody(part, 5)], META)
     assert await whole(origin, location, 5) == b"c" * 5
 
 
 async def test_a_deleted_upload_takes_all_its_parts_along(origin, root):
-    location = origin.locate_upload("b", "film", "up")
+    location = origin.locate_upload(origin.locate("b", "film", "up"))
     for number in (1, 2):
-        await origin.store(origin.locate_part(location, number, "w"), b"x", lambda: None)
+        await origin.store(origin.locate_part(location, number, "w"), b"x", Checked)
     await origin.delete(location)
     assert (files_of(root), folders_of(root)) == (set(), set())
 
 
 async def test_describe_replaces_what_lies_beside(origin, root):
     location = origin.locate("b", "k", "w1")
-    await origin.store(location, b"x", lambda: META)
+    await origin.store(location, b"x", lambda: Checked(META))
     await origin.describe(location, replace(META, tags={"new": "2"}))
     assert json.loads((root / f"{location}.json").read_bytes())["tags"] == {"new": "2"}
     upload = await assembled(origin, [b"ab", b"cd"])
@@ -312,10 +312,10 @@ async def test_describe_replaces_what_lies_beside(origin, root):
 @pytest.mark.parametrize("kind", ["body", "multipart"])
 async def test_describing_a_body_that_is_gone_leaves_nothing_behind(origin, root, kind):
     keep = origin.locate("b", "keep", "w0")
-    await origin.store(keep, b"1", lambda: META)
+    await origin.store(keep, b"1", lambda: Checked(META))
     location = origin.locate("b", "k", "w1") if kind == "body" else await assembled(origin, [b"ab"])
     if kind == "body":
-        await origin.store(location, b"x", lambda: META)
+        await origin.store(location, b"x", lambda: Checked(META))
     await origin.delete(location)
     with pytest.raises(OriginError):
         await origin.describe(location, META)
@@ -332,12 +332,12 @@ async def test_a_body_is_on_the_disk_before_anybody_is_told(origin, root, monkey
 
     monkeypatch.setattr(os, "fsync", noted)
     location = origin.locate("b", "x/k", "w1")
-    await origin.store(location, b"1", lambda: META)
+    await origin.store(location, b"1", lambda: Checked(META))
     assert {location, ".", "b", "b/x"} <= set(synced)
     synced.clear()
-    writer = await origin.create(origin.locate("b", "x/k", "w2"), 1)
+    writer = await origin.create(origin.locate("b", "x/k", "w2"), 1, META)
     await writer.write(b"1")
-    await writer.finish(META)
+    await writer.finish()
     assert {origin.locate("b", "x/k", "w2"), "b/x"} <= set(synced)
     synced.clear()
     await origin.copy(location, 0, 1, origin.locate("b", "y/k", "w3"), META)
@@ -365,10 +365,10 @@ async def test_a_manifest_is_on_the_disk_and_never_touched_again(origin, root, m
 async def test_a_store_that_nobody_waits_for_any_more_leaves_nothing_after_its_deletion(origin, root):
     """Cancelled, then removed by who began it: the thread that still writes must not outlive that removal."""
     keep = origin.locate("b", "keep", "w0")
-    await origin.store(keep, b"1", lambda: META)
+    await origin.store(keep, b"1", lambda: Checked(META))
     for number in range(3):
         location = origin.locate("b", "k", f"w{number + 1}")
-        storing = asyncio.ensure_future(origin.store(location, bytes(24 * MIB), lambda: META))
+        storing = asyncio.ensure_future(origin.store(location, bytes(24 * MIB), lambda: Checked(META)))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         storing.cancel()
@@ -380,7 +380,7 @@ async def test_a_store_that_nobody_waits_for_any_more_leaves_nothing_after_its_d
 
 async def test_a_writer_that_nobody_waits_for_any_more_writes_into_nobody_elses_file(origin, root, tmp_path):
     """Its descriptor is closed by abort(), but only when no thread may use it any more: its number is given away."""
-    writer = await origin.create(origin.locate("b", "k", "w1"), 9)
+    writer = await origin.create(origin.locate("b", "k", "w1"), 9, META)
     pipes = [root / "b" / f"pipe{number}@w" for number in range(8)]
     for pipe in pipes:
         os.mkfifo(pipe)
@@ -421,7 +421,7 @@ async def test_a_full_disk_is_said_to_be_full(origin, monkeypatch):
 
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(OriginFull):
-        await origin.store(origin.locate("b", "k", "w1"), b"abc", lambda: META)
+        await origin.store(origin.locate("b", "k", "w1"), b"abc", lambda: Checked(META))
 
 
 async def test_a_symbolic_link_in_place_of_a_body_is_not_followed(origin, root, tmp_path):
@@ -433,7 +433,7 @@ async def test_a_symbolic_link_in_place_of_a_body_is_not_followed(origin, root, 
     with pytest.raises(OriginError):
         await origin.open(location)
     with pytest.raises(OriginError):
-        await origin.store(location, b"x", lambda: META)
+        await origin.store(location, b"x", lambda: Checked(META))
     assert secret.read_bytes() == b"secret"
 
 
@@ -441,7 +441,7 @@ async def test_files_are_their_owners_alone(origin, root):
     before = os.umask(0)
     try:
         location = await assembled(origin, [b"a"])
-        await origin.store(origin.locate("b", "k", "w1"), b"x", lambda: META)
+        await origin.store(origin.locate("b", "k", "w1"), b"x", lambda: Checked(META))
         await origin.describe(location, META)
     finally:
         os.umask(before)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.origin.paths import object_path
+from gateway.origin.paths import object_path, write_id_of
 
 BUCKET = "bucket"
 WRITE_ID = "0123456789abcdef0123456789abcdef"
@@ -128,3 +128,9 @@ def test_two_writes_of_one_key_have_two_places_that_differ_in_the_id_alone(key):
 )
 def test_a_plain_key_is_readable_in_its_path(key, path):
     assert of(key) == path
+
+
+@pytest.mark.parametrize("key", ["k", "a@b", "film/", "é@"])
+@pytest.mark.parametrize("end", ["", "/"])
+def test_the_write_id_is_found_in_every_location(key, end):
+    assert write_id_of(object_path("b", key, "f" * 32) + end) == "f" * 32

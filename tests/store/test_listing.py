@@ -216,7 +216,7 @@ def store_with(others: int) -> sqlite3.Connection:
     migrate(connection, check=False)
     number = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT {})"
     insert = (
-        "INSERT INTO objects {} SELECT 'b', printf('{}', i), 'null', '{}', 1, '', 1, 'o', '', '', '', '', '', 0, "
+        "INSERT INTO objects {} SELECT 'b', printf('{}', i), 'null', '{}', 1, '', 1, 'o', '', NULL, '', '', '', 0, "
         "'', '', '' FROM n"
     )
     connection.execute(insert.format(number.format(others), "%05d/k", "bob"))

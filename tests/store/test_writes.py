@@ -73,7 +73,7 @@ async def test_a_write_ends_once(store):
 async def test_a_released_write_can_not_be_committed_and_its_body_is_on_record(store):
     begun = intent("a")
     await store.catalog.begin(begun, None)
-    assert await store.catalog.release(begun) == Garbage("at-a", "local", "", "", "ops")
+    assert await store.catalog.release(begun) == Garbage("at-a", "local", "", "", "ops", write_id="a")
     with pytest.raises(S3Error):
         await store.catalog.commit(MEDIA, begun, row(begun), None)
     assert await store.catalog.find("demo-media", "k") is None
@@ -189,8 +189,8 @@ async def test_after_a_crash_every_open_write_is_released_and_every_completing_u
     await put(store, "done")
     for number in range(3):
         await store.catalog.begin(intent(f"open{number}"), None)
-    assert await store.catalog.recover() == 3
-    assert await store.catalog.recover() == 0
+    assert await store.catalog.recover({}) == 3
+    assert await store.catalog.recover({}) == 0
     assert {garbage.location for garbage in await store.catalog.list_garbage(10)} == {f"at-open{n}" for n in range(3)}
     assert await store.catalog.find("demo-media", "k") is not None
 

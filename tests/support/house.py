@@ -64,7 +64,7 @@ class House:
             origins=origins,
             limits=limits,
             background=self.background,
-            collector=Collector(self.store.catalog, origins, self.background),
+            collector=Collector(self.store.catalog, origins, self.background, clock),
             budget=MemoryBudget(limits.memory_budget),
             now_s=clock,
             hashing=self.hashing,

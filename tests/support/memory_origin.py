@@ -7,9 +7,9 @@ after its last step, what was deleted is gone for readers that have not begun.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, FileRegion
+from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, FileRegion, PartBody, StoredBody
 from gateway.origin.errors import BodyNotFound, OriginError
 
 STEPS = ("create", "write", "finish", "store", "open", "read", "copy", "assemble", "describe", "delete", "abort")
@@ -80,7 +80,12 @@ async def _wait_at(pause: Pause | None) -> None:
 class MemoryOrigin:
     """Bodies in a dictionary; implements gateway.origin.base.Origin."""
 
-    def __init__(self) -> None:
+    md5_etags = False
+
+    def __init__(self, *, own_keys: bool = False, settle_s: int = 0) -> None:
+        """`own_keys`: one body at a time may lie under its key alone; `settle_s`: late writes take effect so long."""
+        self.own_keys = own_keys
+        self.settle_s = settle_s
         self.faults = Faults()
         self.bodies: dict[str, bytes] = {}
         self.metas: dict[str, BodyMeta] = {}
@@ -91,8 +96,11 @@ class MemoryOrigin:
     def locate(self, bucket: str, key: str, write_id: str) -> str:
         return f"{bucket}/{key}@{write_id}"
 
-    def locate_upload(self, bucket: str, key: str, write_id: str) -> str:
-        return f"{bucket}/{key}@{write_id}/"
+    def own_location(self, bucket: str, key: str) -> str | None:
+        return f"{bucket}/{key}" if self.own_keys else None
+
+    def locate_upload(self, object_location: str) -> str:
+        return f"{object_location}?uploads/" if self.own_keys else f"{object_location}/"
 
     def locate_part(self, upload_location: str, part_number: int, write_id: str) -> str:
         return f"{upload_location}{part_number}-{write_id}"
@@ -102,27 +110,34 @@ class MemoryOrigin:
         """Everything that is kept, finished or not, beside bodies too."""
         return set(self.bodies) | set(self.metas) | set(self.manifests) | self.unfinished
 
-    async def create(self, location: str, size: int | None) -> BodyWriter:
+    async def create(
+        self, location: str, size: int | None, meta: BodyMeta | None = None, sha256_hex: str | None = None
+    ) -> BodyWriter:
         await self.faults.before("create")
         self._begin(location)
         await self.faults.after("create")
-        return _Writer(self, location, size)
+        return _Writer(self, location, size, meta)
 
-    async def store(self, location: str, data: bytes, meta: Callable[[], BodyMeta | None]) -> None:
+    async def store(self, location: str, data: bytes, check: Callable[[], Checked]) -> str | None:
         await self.faults.before("store")
-        beside = meta()
+        checked = check()
         self._begin(location)
-        self.end(location, bytes(data), beside)
+        self.end(location, bytes(data), checked.meta)
         await self.faults.after("store")
+        return self._etag(location)
 
-    async def open(self, location: str) -> BodyReader:
+    async def open(
+        self, location: str, etag: str | None = None, offset: int = 0, size: int | None = None
+    ) -> BodyReader:
         await self.faults.before("open")
         data = self._whole(location)
         await self.faults.after("open")
         self.open_readers += 1
         return _Reader(self, data)
 
-    async def copy(self, source: str, offset: int, size: int, target: str, meta: BodyMeta | None) -> None:
+    async def copy(
+        self, source: str, offset: int, size: int, target: str, meta: BodyMeta | None, etag: str | None = None
+    ) -> str | None:
         await self.faults.before("copy")
         data = self._whole(source)[offset : offset + size]
         if len(data) != size:
@@ -130,24 +145,32 @@ class MemoryOrigin:
         self._begin(target)
         self.end(target, data, meta)
         await self.faults.after("copy")
+        return self._etag(target)
 
-    async def assemble(self, upload_location: str, parts: Sequence[tuple[str, int]], meta: BodyMeta) -> None:
+    async def begin_upload(self, location: str, meta: BodyMeta) -> str:
+        await self.faults.before("begin_upload")
+        await self.faults.after("begin_upload")
+        return location
+
+    async def assemble(self, upload_location: str, parts: Sequence[PartBody], meta: BodyMeta) -> StoredBody:
         await self.faults.before("assemble")
-        for location, size in parts:
+        for location, size, _ in parts:
             if len(self.bodies[location]) != size:
                 raise OriginError(f"{location} has not {size} bytes")
-        self.manifests[upload_location] = tuple(parts)
+        self.manifests[upload_location] = tuple((location, size) for location, size, _ in parts)
         self.metas[upload_location] = meta
         await self.faults.after("assemble")
+        return StoredBody(upload_location, self._etag(upload_location))
 
-    async def describe(self, location: str, meta: BodyMeta) -> None:
+    async def describe(self, location: str, meta: BodyMeta) -> str | None:
         await self.faults.before("describe")
         if location not in self.bodies and location not in self.manifests:
             raise BodyNotFound(location)
         self.metas[location] = meta
         await self.faults.after("describe")
+        return self._etag(location)
 
-    async def delete(self, location: str) -> None:
+    async def delete(self, location: str, write_id: str = "") -> None:
         await self.faults.before("delete")
         below = location if location.endswith("/") else None
         for kept in (self.bodies, self.metas, self.manifests):
@@ -168,6 +191,9 @@ class MemoryOrigin:
         if meta is not None:
             self.metas[location] = meta
 
+    def _etag(self, location: str) -> str | None:
+        return f'"{location}"' if self.own_keys else None
+
     def _begin(self, location: str) -> None:
         if location in self.bodies or location in self.unfinished:
             raise AssertionError(f"{location} is written a second time")
@@ -185,9 +211,10 @@ class MemoryOrigin:
 class _Writer:
     """A body that is being written."""
 
-    def __init__(self, origin: MemoryOrigin, location: str, size: int | None) -> None:
+    def __init__(self, origin: MemoryOrigin, location: str, size: int | None, meta: BodyMeta | None) -> None:
         self._origin = origin
         self._size = size
+        self._meta = meta
         self._data = bytearray()
         self._ended = False
         self.location = location
@@ -199,13 +226,17 @@ class _Writer:
         self._data += data
         await self._origin.faults.after("write")
 
-    async def finish(self, meta: BodyMeta | None) -> None:
+    async def finish(self, etag: str | None = None) -> str | None:
         await self._origin.faults.before("finish")
         if self._size is not None and len(self._data) != self._size:
             raise OriginError(f"{self.location}: {len(self._data)} bytes were written, {self._size} announced")
         self._ended = True
+        meta = self._meta
+        if meta is not None and etag is not None and not meta.etag:
+            meta = replace(meta, etag=etag)
         self._origin.end(self.location, bytes(self._data), meta)
         await self._origin.faults.after("finish")
+        return self._origin._etag(self.location)
 
     async def abort(self) -> None:
         await self._origin.faults.before("abort")

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from gateway.errors import Code, S3Error
-from gateway.origin.base import BodyReader, FileRegion
+from gateway.origin.base import BodyReader, Checked, FileRegion
 from gateway.origin.directory import DirectoryOrigin
 from gateway.origin.errors import OriginError
 from gateway.web.answers import (
@@ -181,7 +181,7 @@ async def origin(tmp_path: Path) -> AsyncIterator[DirectoryOrigin]:
 
 async def slice_of(origin: DirectoryOrigin, data: bytes, offset: int, size: int) -> BodySlice:
     location = origin.locate("b", "k", "w")
-    await origin.store(location, data, lambda: None)
+    await origin.store(location, data, Checked)
     return BodySlice(await origin.open(location), offset, size)
 
 
