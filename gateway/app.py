@@ -123,11 +123,10 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
     origins: dict[str, Origin] = {}
     hashing = Threads(_HASHING_THREADS, "hash")
     try:
-        roots = {name: origin.path for name, origin in settings.origins.items()}
-        await confirm_origins(database, roots)
+        await confirm_origins(database, settings.roots)
         for name, origin in settings.origins.items():
             origins[name] = open_origin(name, origin)
-        await remember_origins(database, roots)
+        await remember_origins(database, settings.roots)
         store = Store(database, ring)
         await check_seals(store, settings.secrets.key_ring)
         rooms = Rooms(

@@ -8,45 +8,40 @@ Relative paths belong to the directory of the file that names them.
 import re
 import shlex
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    ValidationInfo,
-    WithJsonSchema,
-    model_validator,
+from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from gateway.origin_settings import DirectoryOriginSettings, OriginSettings
+from gateway.toml_fields import (
+    GIB,
+    MIB,
+    FilePath,
+    LongSeconds,
+    Name,
+    PositiveSize,
+    Region,
+    Seconds,
+    Size,
+    Table,
+    distinct_list,
+    matching,
+    mistake,
 )
-from pydantic_core import PydanticCustomError
-
 from gateway.toml_lines import lines_of_keys
-
-KIB = 1024
-MIB = 1024 * KIB
-GIB = 1024 * MIB
-TIB = 1024 * GIB
 
 MAX_FILE_SIZE = 4 * MIB
 _POLICY_HINT = "; anbar init writes a working one"
 
-_BINARY_UNITS = {"KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
-_DECIMAL_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_UNITS = _BINARY_UNITS | _DECIMAL_UNITS
-_SIZE = re.compile(r"([0-9]{1,15}) ?(|B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):([0-9]{1,5})")
 _DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _PUBLIC_HOST = re.compile(r"([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
-_REGION = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 
 
 class ConfigError(Exception):
@@ -56,24 +51,6 @@ class ConfigError(Exception):
         super().__init__("\n".join(f"{file}: {mistake}" for mistake in mistakes))
         self.file = file
         self.mistakes = mistakes
-
-
-def mistake(text: str) -> PydanticCustomError:
-    """What a validator raises, in the words that the admin reads."""
-    return PydanticCustomError("mistake", "{text}", {"text": text})
-
-
-def parse_size(value: object) -> int:
-    """Give bytes for a whole number or a text such as "5MiB" or "20 GB"; raises a pydantic error."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        size = value
-    elif isinstance(value, str) and (found := _SIZE.fullmatch(value)):
-        size = int(found[1]) * _UNITS[found[2]]
-    else:
-        raise mistake('a size is a whole number of bytes or a text like "5MiB" (KiB, MiB, GiB, TiB, KB, MB, GB, TB)')
-    if not 0 <= size < 2**63:
-        raise mistake("a size is between 0 and 2^63 - 1 bytes")
-    return size
 
 
 def parse_listen(value: object) -> object:
@@ -90,15 +67,6 @@ def _parse_admin_listen(value: object) -> object:
     return None if value is None or value == "off" else parse_listen(value)
 
 
-def _resolve(value: object, info: ValidationInfo) -> object:
-    if isinstance(value, Path):
-        return value
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise mistake("a path is a text that is not empty")
-    base: Path = info.context["base"] if info.context else Path()
-    return base / value
-
-
 def _parse_networks(value: object) -> object:
     if not isinstance(value, list):
         return value
@@ -110,72 +78,19 @@ def _parse_networks(value: object) -> object:
         raise mistake(f'a proxy is an address or a network such as "10.0.0.0/8": {error}') from error
 
 
-def distinct_list(value: object) -> object:
-    """A list as a tuple, anything else as it is; raises a pydantic error where a value is listed twice."""
-    if not isinstance(value, list):
-        return value
-    if len({repr(item) for item in value}) != len(value):
-        raise mistake("a value is listed twice")
-    return tuple(value)
-
-
 def _set_from_list(value: object) -> object:
     items = distinct_list(value)
     return frozenset(items) if isinstance(items, tuple) and all(isinstance(item, str) for item in items) else items
 
 
-def matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
-    """Refuse, with the words `what`, a text that the whole pattern does not match."""
-
-    def check(value: str) -> str:
-        if not pattern.fullmatch(value):
-            raise mistake(what)
-        return value
-
-    return AfterValidator(check)
-
-
-def pattern_schema(pattern: re.Pattern[str]) -> WithJsonSchema:
-    """What a JSON Schema says of a text that the whole pattern matches; the pattern is one that JavaScript knows."""
-    return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern.pattern})$"})
-
-
-def _only(value: object, *, accepted: object, what: str) -> object:
-    if type(value) is not type(accepted) or value != accepted:
-        raise mistake(what)
+def _only_one_worker(value: object) -> object:
+    if type(value) is not int or value != 1:
+        raise mistake("only 1 worker yet")
     return value
 
 
-def _only_one_worker(value: object) -> object:
-    return _only(value, accepted=1, what="only 1 worker yet")
-
-
-def _only_directory(value: object) -> object:
-    return _only(value, accepted="directory", what='the only kind yet is "directory"')
-
-
-_POSITIVE_SIZE_SCHEMA = WithJsonSchema(
-    {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": f"^(?=0*[1-9]){_SIZE.pattern}$"}]}
-)
-Size = Annotated[int, BeforeValidator(parse_size)]
-PositiveSize = Annotated[int, Field(ge=1), BeforeValidator(parse_size), _POSITIVE_SIZE_SCHEMA]
-Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
-LongSeconds = Annotated[int, Field(ge=60, le=366 * 86400)]
-FilePath = Annotated[Path, BeforeValidator(_resolve)]
 Domain = Annotated[str, matching(_DOMAIN, "a domain is a lower-case host name without scheme and port")]
 PublicHost = Annotated[str, matching(_PUBLIC_HOST, 'a public host is "host" or "host:port" in lower case')]
-Region = Annotated[str, matching(_REGION, "a region consists of letters, digits, - and _")]
-Name = Annotated[
-    str,
-    matching(_NAME, "a name has 1 to 63 of a-z, 0-9, - and _ and begins and ends with a letter or digit"),
-    pattern_schema(_NAME),
-]
-
-
-class Table(BaseModel):
-    """A closed, frozen table of a TOML file; texts are not taken for numbers, nor numbers for texts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Listen(Table):
@@ -263,20 +178,6 @@ class Secrets(Table):
     )
 
 
-class DirectoryOriginSettings(Table):
-    """A local directory that keeps the bytes."""
-
-    kind: Annotated[Literal["directory"], BeforeValidator(_only_directory)] = Field(
-        description='What kind of origin this is: "directory".'
-    )
-    path: FilePath = Field(description="The directory; made when missing. Nobody else writes in it.")
-    durable: bool = Field(
-        default=True,
-        description="Wait until the disk has every byte before a write is acknowledged. Without it a power cut can "
-        "lose acknowledged objects: for tests only.",
-    )
-
-
 class Policies(Table):
     """The rules."""
 
@@ -333,7 +234,7 @@ class Settings(Table):
     server: Server = Server()
     store: Store
     secrets: Secrets
-    origins: Annotated[dict[Name, DirectoryOriginSettings], Field(min_length=1)]
+    origins: Annotated[dict[Name, OriginSettings], Field(min_length=1)]
     policies: Policies
     limits: Limits = Limits()
     _directory: Path = PrivateAttr(Path())
@@ -346,6 +247,14 @@ class Settings(Table):
     def directory(self) -> Path:
         """Where the file is that says all this."""
         return self._directory
+
+    @property
+    def roots(self) -> dict[str, Path | None]:
+        """The directories of the origins by their names; None for those that are none."""
+        return {
+            name: origin.path if isinstance(origin, DirectoryOriginSettings) else None
+            for name, origin in self.origins.items()
+        }
 
 
 def load_settings(path: Path) -> Settings:
@@ -433,11 +342,11 @@ def describe_mistakes(error: ValidationError, text: str, document: type[BaseMode
     """
     found = []
     for each in error.errors(include_url=False, include_input=False):
-        key = tuple(str(part) for part in each["loc"] if part != "[key]")
+        key, table = _find(document, _place(each))
         words = _WORDS.get(each["type"])
         what = words.format_map(each.get("ctx", {})) if words else each["msg"]
-        if each["type"] == "extra_forbidden":
-            what += _known_key_like(key, document)
+        if each["type"] == "extra_forbidden" and table:
+            what += did_you_mean(key[-1], table.model_fields)
         found.append((key, what))
     return place_mistakes(found, text)
 
@@ -474,6 +383,9 @@ _WORDS: Mapping[str, str] = {
     "frozen_set_type": "must be a list of texts",
     "model_type": "must be a table",
     "dict_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "union_tag_invalid": "must be one of {expected_tags}",
+    "union_tag_not_found": "this key is required",
     "too_short": "must not be empty",
     "too_long": "at most {max_length} of these",
     "literal_error": "must be {expected}",
@@ -483,17 +395,54 @@ _WORDS: Mapping[str, str] = {
 }
 
 
-def _known_key_like(key: tuple[str, ...], document: type[BaseModel]) -> str:
-    table = _table_at(document, key[:-1])
-    return did_you_mean(key[-1], table.model_fields) if table else ""
+def _place(error: ErrorDetails) -> tuple[str, ...]:
+    """Where in the file a mistake is; of a table that is of no known kind, the key that tells its kind."""
+    place = tuple(str(part) for part in error["loc"] if part != "[key]")
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return (*place, error["ctx"]["discriminator"].strip("'"))
+    return place
 
 
-def _table_at(annotation: Any, key: tuple[str, ...]) -> type[BaseModel] | None:
-    """The table that a key leads to, through tables, dictionaries of tables and lists of tables."""
+def _find(document: type[BaseModel], place: tuple[str, ...]) -> tuple[tuple[str, ...], type[BaseModel] | None]:
+    """The key that a place is, and the table that it is a key of: through tables, dictionaries and lists of tables.
+
+    Where a table is one of several kinds, pydantic's place also has the kind, which no key in the file is.
+    """
+    key: list[str] = []
+    table: type[BaseModel] | None = None
+    here: list[Any] = [document]
+    for part in place:
+        tables = [each for each in here if isinstance(each, type) and issubclass(each, BaseModel)]
+        if len(tables) > 1 and (of_kind := [each for each in tables if part in _kinds(each)]):
+            here = [*of_kind]
+            continue
+        key.append(part)
+        table = tables[0] if tables else None
+        here = [each for outer in here for each in _alternatives(_inside(outer, part))]
+    return tuple(key), table
+
+
+def _kinds(table: type[BaseModel]) -> tuple[str, ...]:
+    return get_args(table.model_fields["kind"].annotation)
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """What a value of this type may be."""
+    if get_origin(annotation) is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
+        for each in get_args(annotation):
+            yield from _alternatives(each)
+    else:
+        yield annotation
+
+
+def _inside(annotation: Any, part: str) -> Any:
+    """The type of one value of a table, a dictionary or a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        field = annotation.model_fields.get(key[0]) if key else None
-        return _table_at(field.annotation, key[1:]) if field else annotation if not key else None
+        field = annotation.model_fields.get(part)
+        return field.annotation if field else None
     inner = get_args(annotation)
-    if get_origin(annotation) in (dict, tuple):
-        return _table_at(inner[1 if get_origin(annotation) is dict else 0], key[1:])
-    return next(filter(None, (_table_at(each, key) for each in inner)), None)
+    if get_origin(annotation) is dict:
+        return inner[1]
+    return inner[0] if get_origin(annotation) is tuple else None

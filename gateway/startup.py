@@ -14,9 +14,10 @@ from typing import NoReturn
 
 from cryptography import x509
 
-from gateway.config import DirectoryOriginSettings, Listen, Tls
+from gateway.config import Listen, Tls
 from gateway.origin.base import Origin
 from gateway.origin.directory import DirectoryOrigin
+from gateway.origin_settings import DirectoryOriginSettings, OriginSettings, S3OriginSettings
 from gateway.policy.model import PolicySet
 from gateway.store.buckets import Bucket
 from gateway.store.store import Store
@@ -34,7 +35,14 @@ class TlsError(Exception):
     """The files of `[server] tls` cannot be served with; the text names the file."""
 
 
-def open_origin(name: str, settings: DirectoryOriginSettings) -> Origin:
+def open_origin(name: str, settings: OriginSettings) -> Origin:
+    """An origin that can be used; raises StartError."""
+    if isinstance(settings, S3OriginSettings):
+        raise StartError(f'origin {name}: kind = "s3" is not served yet')
+    return _open_directory(name, settings)
+
+
+def _open_directory(name: str, settings: DirectoryOriginSettings) -> Origin:
     """An origin in whose directory a file could be made; raises StartError."""
     try:
         opened = DirectoryOrigin(settings.path, durable=settings.durable)

@@ -13,7 +13,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gateway.config import DirectoryOriginSettings, Limits, Policies, Secrets, Server, Store
+from gateway.config import Limits, Policies, Secrets, Server, Store
+from gateway.origin.providers import PROVIDERS
+from gateway.origin_settings import DirectoryOriginSettings, OriginCapabilities, S3OriginSettings
 from gateway.policy.schema import render_policy_schema
 from gateway.policy.tables import (
     CacheDocument,
@@ -54,7 +56,7 @@ def _default(name: str, field: FieldInfo) -> str:
         return f'`"{_size(value)}"`'
     if isinstance(value, int | float):
         return f"`{value:g}`"
-    if isinstance(value, tuple | dict):
+    if isinstance(value, tuple | dict | OriginCapabilities):
         return "none"
     return f'`"{value}"`'
 
@@ -68,6 +70,15 @@ def _size(size: int) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+def providers_table() -> str:
+    """What each provider is known to do, by the key that says otherwise."""
+    rows = [f"| key | {' | '.join(PROVIDERS)} | meaning |", "| --- " * (len(PROVIDERS) + 2) + "|"]
+    for name, field in OriginCapabilities.model_fields.items():
+        known = " | ".join("yes" if getattr(provider, name) else "no" for provider in PROVIDERS.values())
+        rows.append(f"| `{name}` | {known} | {_cell(field.description or '')} |")
+    return "\n".join(rows) + "\n"
 
 
 def operations_table(support: Support) -> str:
@@ -99,6 +110,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "store": lambda: table_of(Store),
     "secrets": lambda: table_of(Secrets),
     "origin-directory": lambda: table_of(DirectoryOriginSettings),
+    "origin-s3": lambda: table_of(S3OriginSettings),
+    "origin-providers": providers_table,
     "policies": lambda: table_of(Policies),
     "limits": lambda: table_of(Limits),
     "project": lambda: table_of(ProjectDocument),

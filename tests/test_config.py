@@ -10,8 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import (
-    GIB,
-    MIB,
     ConfigError,
     Listen,
     Server,
@@ -21,6 +19,8 @@ from gateway.config import (
     parse_settings,
     read_policy_files,
 )
+from gateway.origin_settings import S3OriginSettings
+from gateway.toml_fields import GIB, MIB
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = Path("/srv/anbar")
@@ -135,7 +135,10 @@ def test_a_size_that_python_would_forgive_is_refused(text):
         ("[server]\ntrusted_proxies = ['all']", "line 11: server.trusted_proxies: a proxy is an address"),
         ("[server]\ntrusted_proxies = [3]", "line 11: server.trusted_proxies: a proxy is a text"),
         ("[server]\nlisten = 'a:1'\nadmin_listen = 'a:1'", "line 10: server: listen and admin_listen are the same"),
-        ("[origins.liara]\nkind = 's3'\npath = 'x'", 'line 11: origins.liara.kind: the only kind yet is "directory"'),
+        ("[origins.liara]\nkind = 's4'\npath = 'x'", "line 11: origins.liara.kind: must be one of 'directory', 's3'"),
+        ("[origins.liara]\nkind = ['s3']", "line 11: origins.liara.kind: must be one of"),
+        ("[origins.liara]\npath = 'x'", "line 10: origins.liara.kind: this key is required"),
+        ("[origins]\nliara = 's3'", "line 11: origins.liara: must be a table"),
         ("[origins.x]\nkind = 'directory'", "line 10: origins.x.path: this key is required"),
         ("[origins.'Ünï']\nkind = 'directory'\npath = 'x'", "line 10: origins.Ünï: a name has"),
         ("[limits]\ndrain_s = 0", "line 11: limits.drain_s: "),
@@ -155,6 +158,176 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file():
     assert [mistake.split(":")[0] for mistake in mistakes] == [
         "store", "secrets", "origins", "policies", "line 2", "line 3", "line 5",
     ]  # fmt: skip
+
+
+LIARA = "[origins.liara]\nkind = 's3'\nprovider = 'liara'\n"
+OTHER = "[origins.other]\nkind = 's3'\n"
+
+
+def s3_of(more: str, name: str = "liara"):
+    found = settings_of(more).origins[name]
+    assert isinstance(found, S3OriginSettings)
+    return found
+
+
+def test_an_s3_origin_needs_no_more_than_its_provider():
+    origin = s3_of(LIARA)
+    assert (origin.endpoint, origin.region, origin.addressing, origin.access_key_id) == (None, None, None, None)
+    assert (origin.allow_http, origin.retries, origin.max_connections) == (False, 3, 256)
+    assert (origin.connect_timeout_s, origin.first_byte_timeout_s, origin.gap_timeout_s) == (5, 30, 30)
+    assert origin.capabilities.known() == {}
+
+
+def test_every_key_of_an_s3_origin_is_read():
+    origin = s3_of(
+        """
+        [origins.liara]
+        kind = "s3"
+        provider = "minio"
+        endpoint = "https://Minio.Internal:9000"
+        region = "ir-thr-at1"
+        addressing = "virtual"
+        access_key_id = { env = "MINIO_KEY" }
+        secret_access_key = { file = "secrets/minio" }
+        session_token = { file = "/run/token" }
+        ca_file = "ca.pem"
+        allow_http = true
+        connect_timeout_s = 1
+        first_byte_timeout_s = 2.5
+        gap_timeout_s = 3
+        whole_timeout_s = 4
+        retries = 0
+        max_connections = 7
+        capabilities = { conditional_writes = true, tagging = false }
+        """
+    )
+    assert str(origin.endpoint) == "https://minio.internal:9000"
+    assert origin.access_key_id is not None
+    assert (origin.access_key_id.env, origin.access_key_id.file) == ("MINIO_KEY", None)
+    assert origin.secret_access_key is not None
+    assert origin.secret_access_key.file == BASE / "secrets/minio"
+    assert (origin.ca_file, origin.first_byte_timeout_s, origin.retries) == (BASE / "ca.pem", 2.5, 0)
+    assert origin.capabilities.known() == {"conditional_writes": True, "tagging": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("https://s3.example.com", ("https", "s3.example.com", 443, "s3.example.com")),
+        ("https://s3.example.com:443", ("https", "s3.example.com", 443, "s3.example.com")),
+        ("https://S3.Example.com:8443", ("https", "s3.example.com", 8443, "s3.example.com:8443")),
+        ("https://10.0.0.5", ("https", "10.0.0.5", 443, "10.0.0.5")),
+        ("https://[2001:DB8::5]:9000", ("https", "2001:db8::5", 9000, "[2001:db8::5]:9000")),
+        ("https://minio", ("https", "minio", 443, "minio")),
+    ],
+)
+def test_an_endpoint_is_taken_apart(text, parts):
+    found = s3_of(OTHER + f"endpoint = '{text}'", "other").endpoint
+    assert found is not None
+    assert (found.scheme, found.host, found.port, found.authority) == parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "s3.example.com", "ftp://s3.example.com", "HTTPS://s3.example.com", "https://", "https://:443",
+        "https://s3.example.com/", "https://s3.example.com/bucket", "https://s3.example.com?x", "https://s3.example.com#x",
+        "https://user@s3.example.com", "https://user:secret@s3.example.com", "https://s3.example.com:", "https://a b",
+        "https://s3.example.com:65536", "https://s3.example.com:0", "https://s3..example.com", "https://-s3.example.com",
+        "https://s3.example.com.", "https://2130706433", "https://127.1", "https://0x7f.0.0.1", "https://010.0.0.1",
+        "https://[::1", "https://[nine]", "https://[fd00::1%25eth0]", "https://س3.example.com", " https://s3.example.com",
+    ],
+)  # fmt: skip
+def test_what_is_no_endpoint_is_refused(text):
+    [mistake] = mistakes_of(SMALLEST + OTHER + f"endpoint = '{text}'")
+    assert mistake.startswith("line 12: origins.other.endpoint: ")
+    assert "secret" not in mistake
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254", "169.254.0.1", "[fe80::1]", "[::ffff:169.254.169.254]", "[::ffff:a9fe:a9fe]", "[fd00:ec2::254]",
+        "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "0.0.0.0", "[::]", "224.0.0.1", "100.100.100.200",
+    ],
+)  # fmt: skip
+def test_an_endpoint_is_never_a_metadata_service(host):
+    [mistake] = mistakes_of(SMALLEST + OTHER + f"endpoint = 'http://{host}'\nallow_http = true")
+    assert mistake.startswith("line 12: origins.other.endpoint: no endpoint is at")
+
+
+def test_plain_http_is_only_used_where_it_is_wanted():
+    for host in ("127.0.0.1:9000", "minio.internal"):
+        [mistake] = mistakes_of(SMALLEST + OTHER + f"endpoint = 'http://{host}'")
+        assert mistake.startswith("line 12: origins.other.endpoint: plain http")
+        assert "allow_http = true (a loopback address needs it, too)" in mistake
+    assert s3_of(OTHER + "endpoint = 'http://127.0.0.1:9000'\nallow_http = true", "other").endpoint
+
+
+@pytest.mark.parametrize("key", ["access_key_id", "secret_access_key", "session_token"])
+@pytest.mark.parametrize("value", ["'wJalrXUtnFEMI'", "['wJalrXUtnFEMI']", "7", "{ value = 'wJalrXUtnFEMI' }"])
+def test_credentials_in_clear_are_refused_without_being_repeated(key, value):
+    mistakes = mistakes_of(SMALLEST + LIARA + f"{key} = {value}")
+    assert mistakes[0].startswith(f"line 13: origins.liara.{key}")
+    assert "wJalrXUtnFEMI" not in "".join(mistakes)
+    if "value" not in value:
+        assert '{ env = "NAME" }, or a file of mode 0600, { file = "PATH" }' in mistakes[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (OTHER, 'line 10: origins.other.endpoint: this key is required with provider = "generic"'),
+        (OTHER + "provider = 'minio'", 'line 10: origins.other.endpoint: this key is required with provider = "minio"'),
+        (OTHER + "provider = 'r2'", "line 12: origins.other.provider: must be 'liara', 'aws', 'gcs', 'minio' or"),
+        (LIARA + "region = 'a b'", "line 13: origins.liara.region: a region consists of"),
+        (LIARA + "addressing = 'dns'", "line 13: origins.liara.addressing: must be 'path' or 'virtual'"),
+        (LIARA + "retries = 11", "line 13: origins.liara.retries: must be at most 10"),
+        (LIARA + "retries = true", "line 13: origins.liara.retries: must be a whole number"),
+        (LIARA + "max_connections = 0", "line 13: origins.liara.max_connections: must be at least 1"),
+        (LIARA + "gap_timeout_s = 0", "line 13: origins.liara.gap_timeout_s: must be more than 0"),
+        (LIARA + "durable = true", "line 13: origins.liara.durable: unknown key"),
+        (LIARA + "adressing = 'path'", 'line 13: origins.liara.adressing: unknown key; did you mean "addressing"?'),
+        (LIARA + "capabilities = 3", "line 13: origins.liara.capabilities: must be a table"),
+        (LIARA + "capabilities.tagging = 1", "line 13: origins.liara.capabilities.tagging: must be true or false"),
+        (
+            LIARA + "[origins.liara.capabilities]\nmd5_etag = true",
+            'line 14: origins.liara.capabilities.md5_etag: unknown key; did you mean "md5_etags"?',
+        ),
+        (
+            LIARA + "access_key_id = {}\nsecret_access_key = { env = 'A' }",
+            "line 13: origins.liara.access_key_id: either {",
+        ),
+        (
+            LIARA + "access_key_id = { env = 'A', file = 'b' }\nsecret_access_key = { env = 'A' }",
+            "line 13: origins.liara.access_key_id: either {",
+        ),
+        (
+            LIARA + "access_key_id = { env = 'A-B' }\nsecret_access_key = { env = 'A' }",
+            "line 13: origins.liara.access_key_id.env: this is not the name of an environment variable",
+        ),
+        (
+            LIARA + "access_key_id = { env = 'A' }",
+            "line 10: origins.liara.secret_access_key: this key is required beside",
+        ),
+        (
+            LIARA + "secret_access_key = { env = 'A' }",
+            "line 10: origins.liara.access_key_id: this key is required beside",
+        ),
+        (LIARA + "session_token = { env = 'A' }", "line 13: origins.liara.session_token: only beside"),
+        (
+            OTHER + "endpoint = 'https://10.0.0.5'\naddressing = 'virtual'",
+            "line 13: origins.other.addressing: an address has no subdomains",
+        ),
+    ],
+)
+def test_a_mistake_in_an_s3_origin_is_named_with_its_line_and_key(more, expected):
+    [mistake] = mistakes_of(SMALLEST + more)
+    assert mistake.startswith(expected)
+
+
+def test_the_roots_are_the_directories_of_the_origins():
+    assert settings_of(LIARA).roots == {"local": BASE / "var/objects", "liara": None}
 
 
 @pytest.mark.parametrize("key", ["store", "secrets", "origins", "policies"])

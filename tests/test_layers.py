@@ -20,8 +20,9 @@ STEPS = (
     ("cache",),
     ("origin", "store"),
     ("s3", "sigv4", "policy"),
-    ("errors", "config", "threads", "bounded", "metrics"),
-    ("toml_lines",),
+    ("errors", "config", "threads", "bounded", "metrics", "private_files"),
+    ("origin_settings",),
+    ("toml_fields", "toml_lines"),
 )
 STEP_OF = {room: step for step, rooms in enumerate(STEPS) for room in rooms}
 

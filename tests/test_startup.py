@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from gateway.config import DirectoryOriginSettings, Tls
+from gateway.config import Tls
+from gateway.origin_settings import DirectoryOriginSettings, S3OriginSettings
 from gateway.startup import StartError, TlsError, address_error, is_serving, open_origin, tls_context
 
 
@@ -127,3 +128,9 @@ def test_an_origin_that_cannot_be_written_is_refused_by_name_and_path(tmp_path, 
 async def test_a_full_origin_is_opened_to_be_read_and_emptied(tmp_path, monkeypatch):
     refusing(errno.ENOSPC, monkeypatch)
     await open_origin("photos", DirectoryOriginSettings(kind="directory", path=tmp_path)).close()
+
+
+def test_an_s3_origin_is_refused_by_name_until_it_is_served():
+    settings = S3OriginSettings(kind="s3", provider="liara")
+    with pytest.raises(StartError, match=r"origin photos: .* not served yet"):
+        open_origin("photos", settings)

@@ -7,14 +7,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gateway.cli.finding import Finding, Level
-from gateway.config import GIB, MIB, DirectoryOriginSettings, Settings
+from gateway.config import Settings
+from gateway.origin_settings import DirectoryOriginSettings, OriginSettings
+from gateway.toml_fields import GIB, MIB
 
 LEAST_FREE_BYTES = 256 * MIB
 LITTLE_FREE_BYTES = 5 * GIB
 
 
-def check_origin(name: str, origin: DirectoryOriginSettings) -> Finding:
+def check_origin(name: str, origin: OriginSettings) -> Finding:
     about = f"origin {name}"
+    if not isinstance(origin, DirectoryOriginSettings):
+        return Finding(Level.NOTE, about, f'kind = "s3", provider = "{origin.provider}": it was not asked anything')
     if not os.path.exists(origin.path):
         return check_directory(about, origin.path, f"{origin.path} is not there yet; it is made at the first start")
     finding = check_directory(about, origin.path, f"{origin.path} is writable and fsync works")
@@ -38,7 +42,7 @@ def check_space(
 ) -> Iterator[Finding]:
     """The room left on each file system that grows."""
     seen = set()
-    for path in (settings.store.path.parent, *(origin.path for origin in settings.origins.values())):
+    for path in (settings.store.path.parent, *filter(None, settings.roots.values())):
         existing = _existing(path)
         device = existing.stat().st_dev
         if device in seen:

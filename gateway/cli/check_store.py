@@ -115,7 +115,7 @@ async def _origin_mistake(settings: Settings, database: "Database") -> str | Non
     from gateway.origin.errors import OriginError
 
     try:
-        await confirm_origins(database, {name: origin.path for name, origin in settings.origins.items()})
+        await confirm_origins(database, settings.roots)
     except OriginError as error:
         return str(error)
     return None

@@ -43,9 +43,10 @@ def reconcile(
 ) -> None:
     """Count usage anew and put it right, and look whether every object's body is at its origin, whole."""
     settings = read_settings(config)
-    roots = {name: origin.path for name, origin in settings.origins.items()}
-    work = _Work(project, category, dry_run, roots)
+    work = _Work(project, category, dry_run, settings.roots)
     corrections, count, bad = run_with_store(settings, work.run)
+    for name in [name for name, root in settings.roots.items() if root is None]:
+        print(f"origin {name}: bodies are looked at in directories only", file=sys.stderr)
     if as_json:
         print_json(_as_json(corrections, count, bad, dry_run=dry_run))
     else:
@@ -57,7 +58,7 @@ def reconcile(
 class _Work:
     """What is done with the open store."""
 
-    def __init__(self, project: str | None, category: str | None, dry_run: bool, roots: dict[str, Path]) -> None:
+    def __init__(self, project: str | None, category: str | None, dry_run: bool, roots: dict[str, Path | None]) -> None:
         self._project = project
         self._category = category
         self._dry_run = dry_run

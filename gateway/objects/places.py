@@ -10,9 +10,10 @@ from gateway.store.database import Database
 from gateway.store.origins import known_identity, origins_in_use, remember_identity
 
 
-async def confirm_origins(database: Database, roots: Mapping[str, Path]) -> None:
+async def confirm_origins(database: Database, roots: Mapping[str, Path | None]) -> None:
     """Compare the configured directories, by their origins' names, with what the store remembers; changes nothing.
 
+    An origin that is no directory (None) only has to be configured.
     Raises OriginError with a text for the operator: an origin is missing, or its directory is another one.
     """
     in_use = await origins_in_use(database)
@@ -22,21 +23,26 @@ async def confirm_origins(database: Database, roots: Mapping[str, Path]) -> None
                 f'the store has {count} objects at the origin "{name}", which the settings do not name; '
                 f"they name: {', '.join(roots)}"
             )
-        known, found = await known_identity(database, name), await _told(name, roots[name])
+        root = roots[name]
+        if root is None:
+            continue
+        known, found = await known_identity(database, name), await _told(name, root)
         if known is not None and found != known:
             raise OriginError(
-                f"origin {name}: {roots[name]} is not the directory that the store knows "
+                f"origin {name}: {root} is not the directory that the store knows "
                 f"({'no .anbar-origin is in it' if found is None else 'its .anbar-origin is another one'}): "
                 "is the disk mounted?"
             )
 
 
-async def remember_origins(database: Database, roots: Mapping[str, Path]) -> None:
+async def remember_origins(database: Database, roots: Mapping[str, Path | None]) -> None:
     """Give every directory an identity if it has none, and remember it; after they were confirmed.
 
     Raises OriginError: a directory cannot be written.
     """
     for name, root in roots.items():
+        if root is None:
+            continue
         try:
             identity = await asyncio.to_thread(make_identity, root)
         except (OSError, ValueError) as error:

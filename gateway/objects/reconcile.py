@@ -25,29 +25,31 @@ class BadBody:
 
 async def check_bodies(
     database: Database,
-    roots: Mapping[str, Path],
+    roots: Mapping[str, Path | None],
     told: Callable[[int], None],
     project: str | None = None,
     category: str | None = None,
 ) -> tuple[int, list[BadBody]]:
     """How many bodies there are, and those that are not whole; `roots` are the directories by their origins' names.
 
+    Bodies at an origin that is no directory (None) are not looked at, and not counted.
     `told` hears from time to time how many were looked at.
     """
     count, bad, last = 0, list[BadBody](), None
     while page := await list_bodies(database, last, _PAGE, project, category):
-        found = await asyncio.to_thread(_bad_ones, roots, page)
+        seen = [body for body in page if body.origin not in roots or roots[body.origin] is not None]
+        found = await asyncio.to_thread(_bad_ones, roots, seen)
         bad += [each for each in found if await is_current(database, each.body)]  # unless it was replaced meanwhile
-        count, last = count + len(page), page[-1]
+        count, last = count + len(seen), page[-1]
         told(count)
     return count, bad
 
 
-def _bad_ones(roots: Mapping[str, Path], page: Sequence[StoredBody]) -> list[BadBody]:
+def _bad_ones(roots: Mapping[str, Path | None], page: Sequence[StoredBody]) -> list[BadBody]:
     return [bad for body in page if (bad := _look(roots, body)) is not None]
 
 
-def _look(roots: Mapping[str, Path], body: StoredBody) -> BadBody | None:
+def _look(roots: Mapping[str, Path | None], body: StoredBody) -> BadBody | None:
     root = roots.get(body.origin)
     if root is None:
         return BadBody(body, "unreadable")

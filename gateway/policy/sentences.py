@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
-from gateway.config import GIB, KIB, MIB, TIB
 from gateway.policy.model import ANONYMOUS, EVERYBODY, Conditions, Effect, Role, Statement
 from gateway.policy.roles import (
     ASSUME_ROLE,
@@ -19,6 +18,7 @@ from gateway.policy.roles import (
     Reach,
     reach_of,
 )
+from gateway.toml_fields import GIB, KIB, MIB, TIB
 
 _UNITS: Final = (
     (TIB, "TiB"), (10**12, "TB"), (GIB, "GiB"), (10**9, "GB"), (MIB, "MiB"), (10**6, "MB"), (KIB, "KiB"), (1000, "KB"),

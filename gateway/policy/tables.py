@@ -7,7 +7,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from gateway.config import Name, PositiveSize, Table, mistake
 from gateway.policy.model import ANONYMOUS, UPLOADER_HEADER, Conditions, CorsRule, Quota
 from gateway.policy.roles import CHANGE_OBJECTS, READ_OBJECTS, STORE_OBJECTS
 from gateway.policy.values import (
@@ -31,6 +30,7 @@ from gateway.policy.values import (
     WebOrigin,
     matching_actions,
 )
+from gateway.toml_fields import Name, PositiveSize, Table, mistake
 
 MAX_STATEMENTS = 2000
 MAX_PREFIXES = 100

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from gateway.config import did_you_mean, distinct_list, matching, mistake, pattern_schema
+from gateway.config import did_you_mean
 from gateway.policy.model import ANONYMOUS, Network
 from gateway.policy.roles import ACTIONS
 from gateway.policy.wildcards import matches_wildcard
+from gateway.toml_fields import distinct_list, matching, mistake, pattern_schema
 
 _MAX_ORIGIN_PREFIX = 200
 

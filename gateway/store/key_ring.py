@@ -13,7 +13,6 @@ import hashlib
 import os
 import re
 import secrets
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Self
@@ -22,6 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.config import Settings, init_command, is_missing
+from gateway.private_files import NotPrivate, read_private
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -147,18 +147,11 @@ def generate_access_key(kind: str = "AK") -> NewSecret:
 
 
 def _read_private(path: Path) -> str:
-    """The text of a file after its owner and mode were checked on the open descriptor."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise KeyRingError("not a regular file")
-        if found.st_mode & 0o077:
-            mode = stat.S_IMODE(found.st_mode)
-            raise KeyRingError(f"others may read or write it (mode {mode:04o}); run: chmod 600 {path}")
-        if found.st_uid not in (os.geteuid(), 0):
-            raise KeyRingError("it belongs to another user")
-        data = file.read(MAX_FILE_SIZE + 1)
+    """The text of a file that nobody else may read; raises KeyRingError, OSError."""
+    try:
+        data = read_private(path, MAX_FILE_SIZE + 1)
+    except NotPrivate as error:
+        raise KeyRingError(str(error)) from None
     if len(data) > MAX_FILE_SIZE or not data.isascii():
         raise KeyRingError("not a key ring")
     return data.decode("ascii")

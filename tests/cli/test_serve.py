@@ -45,6 +45,23 @@ def test_a_broken_configuration_is_never_served(installation):
     assert "store: this key is required" in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ('endpoint = "http://127.0.0.1:9000"', "origins.far.endpoint: plain http"),
+        ('access_key_id = "wJalrXUtnFEMI"', "origins.far.access_key_id: credentials never stand in this file"),
+        ('privder = "aws"', 'origins.far.privder: unknown key; did you mean "provider"?'),
+    ],
+)
+def test_an_s3_origin_with_a_mistake_is_never_served(installation, more, reason):
+    with (installation / "gateway.toml").open("a", encoding="utf-8") as file:
+        file.write(f'[origins.far]\nkind = "s3"\n{more}\n')
+    ended = serve(installation)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert reason in ended.stderr
+    assert "wJalrXUtnFEMI" not in ended.stderr
+
+
 def test_a_broken_policy_is_never_served(installation):
     (installation / "policies/demo.toml").write_text('project = "demo"\nopen = true\n')
     ended = serve(installation)

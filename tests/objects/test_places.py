@@ -51,6 +51,15 @@ async def test_an_origin_that_holds_nothing_may_move(house: House, root, tmp_pat
         await confirm_origins(house.database, {"local": root})
 
 
+async def test_an_origin_that_is_no_directory_only_has_to_be_configured(house: House, root):
+    await started(house, root)
+    await house.put("k", b"x")
+    both = {"local": root, "far": None}
+    await confirm_origins(house.database, both)
+    await remember_origins(house.database, both)
+    await confirm_origins(house.database, {"local": None})
+
+
 async def test_an_origin_that_the_settings_forgot_is_named(house: House, root):
     await house.put("k", b"x")
     with pytest.raises(OriginError, match=r'1 objects at the origin "local".*disk'):

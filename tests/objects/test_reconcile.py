@@ -44,6 +44,11 @@ async def test_missing_short_and_long_bodies_are_told(directory_house, objects_r
     assert await directory_house.find("gone") is not None
 
 
+async def test_bodies_at_an_origin_that_is_no_directory_are_not_looked_at(directory_house):
+    await directory_house.put("far", b"12345")
+    assert await check_bodies(directory_house.database, {"local": None}, lambda _: None) == (0, [])
+
+
 async def test_a_part_that_is_gone_or_cut_off_is_told(directory_house, objects_root, look):
     rooms = directory_house.rooms
     folders = []
