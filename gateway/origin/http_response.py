@@ -33,6 +33,7 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*\r\n")
 _TEXT = bytes(byte for byte in range(256) if byte == 9 or (byte >= 32 and byte != 127))
+_FRAMING = ("content-length", "transfer-encoding", "connection")
 _ONE_VALUE = frozenset({"content-length", "etag"})
 
 # A name that S3 servers use is found here in the spellings they use; others are checked and folded one by one.
@@ -205,14 +206,10 @@ class ResponseReader:
 
     def _frame(self, minor: int, status: int, headers: dict[str, str]) -> None:
         """Find out where the body will end: https://www.rfc-editor.org/rfc/rfc9112#section-6.3"""
-        length = _content_length(headers)
-        chunked = _is_chunked(headers, minor)
-        connection = headers.get("connection")
-        if connection is None:
-            persistent = minor == 1
-        else:
-            options = {option.strip(" \t") for option in connection.lower().split(",")}
-            persistent = "close" not in options and (minor == 1 or "keep-alive" in options)
+        text, coding, connection = map(headers.get, _FRAMING)
+        length = None if text is None else _content_length(text)
+        chunked = coding is not None and _is_chunked(coding, minor, text)
+        persistent = minor == 1 if connection is None else _persists(connection, minor)
         if self._bodyless or status in (204, 304):
             # Such a response has no body whatever its headers say. One that announces a body where it may not is
             # believed, but its connection is not: the body may come after all.
@@ -308,19 +305,20 @@ class ResponseReader:
             raise BadResponse(f"no trailer: {line[:80]!r}")
 
 
-def _content_length(headers: dict[str, str]) -> int | None:
-    text = headers.get("content-length")
-    if text is None:
-        return None
+def _content_length(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):  # int() would take " 1_0" too
         raise BadResponse(f"Content-Length: {text[:80]!r}")
     return int(text)
 
 
-def _is_chunked(headers: dict[str, str], minor: int) -> bool:
-    coding = headers.get("transfer-encoding")
-    if coding is None:
-        return False
-    if coding.lower() != "chunked" or minor == 0 or "content-length" in headers:
-        raise BadResponse(f"Transfer-Encoding: {coding[:80]!r}, with version 1.{minor} and {len(headers)} headers")
+def _is_chunked(coding: str, minor: int, length: str | None) -> bool:
+    if coding.lower() != "chunked" or minor == 0 or length is not None:
+        raise BadResponse(f"Transfer-Encoding: {coding[:80]!r}, in HTTP/1.{minor}, with Content-Length {length}")
     return True
+
+
+def _persists(connection: str, minor: int) -> bool:
+    if connection == "keep-alive":
+        return True
+    options = {option.strip(" \t") for option in connection.lower().split(",")}
+    return "close" not in options and (minor == 1 or "keep-alive" in options)
