@@ -16,7 +16,12 @@ from cryptography import x509
 
 from gateway.config import Listen, Tls
 from gateway.origin.base import Origin
+from gateway.origin.credentials import credentials_of
 from gateway.origin.directory import DirectoryOrigin
+from gateway.origin.http_client import Deadlines
+from gateway.origin.providers import upstream_of
+from gateway.origin.s3.origin import S3Origin
+from gateway.origin.s3.session import Session
 from gateway.origin_settings import DirectoryOriginSettings, OriginSettings, S3OriginSettings
 from gateway.policy.model import PolicySet
 from gateway.store.buckets import Bucket
@@ -38,8 +43,37 @@ class TlsError(Exception):
 def open_origin(name: str, settings: OriginSettings) -> Origin:
     """An origin that can be used; raises StartError."""
     if isinstance(settings, S3OriginSettings):
-        raise StartError(f'origin {name}: kind = "s3" is not served yet')
+        return open_s3_origin(name, settings)
     return _open_directory(name, settings)
+
+
+def open_s3_origin(name: str, settings: S3OriginSettings) -> S3Origin:
+    """An S3 origin, which need not answer now; raises StartError: its certificates cannot be read."""
+    upstream = upstream_of(settings)
+    tls = _origin_tls(name, settings) if upstream.endpoint.scheme == "https" else None
+    session = Session(
+        name,
+        upstream,
+        credentials_of(settings),
+        deadlines=Deadlines(settings.connect_timeout_s, settings.first_byte_timeout_s, settings.gap_timeout_s),
+        whole_s=settings.whole_timeout_s,
+        retries=settings.retries,
+        most_connections=settings.max_connections,
+        tls=tls,
+    )
+    return S3Origin(session, upstream.profile, sign_bodies=tls is None)
+
+
+def _origin_tls(name: str, settings: S3OriginSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+    except ssl.SSLError as error:
+        raise StartError(f"origin {name}: ca_file {settings.ca_file}: no PEM certificates are in it") from error
+    except OSError as error:
+        raise StartError(f"origin {name}: ca_file {settings.ca_file}: {error.strerror}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _open_directory(name: str, settings: DirectoryOriginSettings) -> Origin:

@@ -130,7 +130,18 @@ async def test_a_full_origin_is_opened_to_be_read_and_emptied(tmp_path, monkeypa
     await open_origin("photos", DirectoryOriginSettings(kind="directory", path=tmp_path)).close()
 
 
-def test_an_s3_origin_is_refused_by_name_until_it_is_served():
+async def test_an_s3_origin_opens_without_an_answer(tmp_path):
+    """What it has is needed by the requests that ask for it, not by the others."""
     settings = S3OriginSettings(kind="s3", provider="liara")
-    with pytest.raises(StartError, match=r"origin photos: .* not served yet"):
+    opened = open_origin("photos", settings)
+    await opened.close()
+
+
+@pytest.mark.parametrize(("text", "what"), [(None, "No such file or directory"), ("-----", "no PEM certificates")])
+def test_an_origins_certificates_that_cannot_be_read_are_named(tmp_path, text, what):
+    file = tmp_path / "ca.pem"
+    if text is not None:
+        file.write_text(text)
+    settings = S3OriginSettings(kind="s3", provider="liara", ca_file=file)
+    with pytest.raises(StartError, match=f"origin photos: ca_file {file}: {what}"):
         open_origin("photos", settings)

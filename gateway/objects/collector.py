@@ -93,7 +93,7 @@ class Collector:
             _log.error("no origin %s: a body stays where it is", garbage.origin)
             return False
         try:
-            await origin.delete(garbage.location, garbage.write_id)
+            await origin.delete(garbage.location, garbage.write_id, lost=garbage.until_s > 0)
         except OriginError as error:
             _log.error("a body could not be removed, it is tried again later: %s", error)
             return False

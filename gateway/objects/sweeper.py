@@ -15,13 +15,19 @@ _BATCH = 100
 
 
 async def recover(rooms: Rooms) -> None:
-    """Before the first request: end every write that a dead process had begun, and remove what it left."""
+    """Before the first request: end every write that a dead process had begun, and remove what it left.
+
+    What it left at an origin that is another machine is removed while the first requests come.
+    """
     now_s = rooms.now_s()
     until_s = {name: now_s + origin.settle_s for name, origin in rooms.origins.items() if origin.settle_s}
     released = await rooms.store.catalog.recover(until_s)
     if released:
         _log.warning("%d unfinished writes of an earlier run were undone", released)
-    await rooms.collector.collect_all()
+    if until_s:  # another machine may take its time, or be away
+        rooms.collector.notice_all()
+    else:
+        await rooms.collector.collect_all()
 
 
 async def sweep(rooms: Rooms) -> None:

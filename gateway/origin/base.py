@@ -186,10 +186,11 @@ class Origin(Protocol):
         """Replace what is kept beside a body."""
         ...
 
-    async def delete(self, location: str, write_id: str = "") -> None:
+    async def delete(self, location: str, write_id: str = "", *, lost: bool = False) -> None:
         """Remove a body (of an upload: with all its parts); fine if it is not there.
 
-        With a `write_id` only what that write has left is removed, not what somebody else has put there.
+        With a `write_id` only what that write has left is removed, not what somebody else has put there. `lost`: nobody
+        saw how the write ended, so unfinished pieces of it may be there too.
         """
         ...
 

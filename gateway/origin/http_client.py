@@ -74,10 +74,18 @@ class HttpClient:
         self._closed = False
         self._all_lost: asyncio.Future[None] | None = None
 
-    async def ask(self, head: bytes, body: bytes | bytearray | memoryview = b"", *, bodyless: bool = False) -> Response:
+    async def ask(
+        self,
+        head: bytes,
+        body: bytes | bytearray | memoryview = b"",
+        *,
+        bodyless: bool = False,
+        first_byte_s: float | None = None,
+    ) -> Response:
         """Send a whole request; give its response once the head is there. `bodyless`: this is a HEAD.
 
-        `body` must not be changed before that. Raises NotReached, ConnectionBroken, TooSlow, BadResponse.
+        `first_byte_s`: for what takes the origin longer than the deadlines say. `body` must not be changed meanwhile.
+        Raises NotReached, ConnectionBroken, TooSlow, BadResponse.
         """
         connection = await self._lend()
         response = Response(connection, self._deadlines.gap_s, bodyless=bodyless)
@@ -86,7 +94,7 @@ class HttpClient:
                 connection.transport.writelines((head, body))
             else:
                 connection.transport.write(head)
-            await response.wait_for_head(self._deadlines.first_byte_s)
+            await response.wait_for_head(first_byte_s or self._deadlines.first_byte_s)
         except BaseException:
             response.close()
             raise
@@ -155,8 +163,12 @@ class HttpClient:
             connection.drop()
         return None
 
+    @property
+    def _is_closed(self) -> bool:
+        return self._closed
+
     async def _connect(self) -> Connection:
-        if self._closed:
+        if self._is_closed:
             raise NotReached(f"{self._name}: {_CLOSED}")
         loop = asyncio.get_running_loop()
         endpoint = self._endpoint
@@ -170,10 +182,11 @@ class HttpClient:
                     ssl=endpoint.tls,
                     server_hostname=server_name,
                 )
-        if self._closed:
+        if self._is_closed:
             connection.drop()
+            raise NotReached(f"{self._name}: {_CLOSED}")
         if connection.transport.is_closing():
-            raise NotReached(f"{self._name}: {_CLOSED if self._closed else 'it closed the connection at once'}")
+            raise NotReached(f"{self._name}: it closed the connection at once")
         return connection
 
     # For connections: gateway.origin.http_connection.Pool.

@@ -170,7 +170,7 @@ class MemoryOrigin:
         await self.faults.after("describe")
         return self._etag(location)
 
-    async def delete(self, location: str, write_id: str = "") -> None:
+    async def delete(self, location: str, write_id: str = "", *, lost: bool = False) -> None:
         await self.faults.before("delete")
         below = location if location.endswith("/") else None
         for kept in (self.bodies, self.metas, self.manifests):

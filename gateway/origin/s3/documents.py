@@ -1,0 +1,149 @@
+"""The XML of an S3 origin's answers, read with no more trust than a client's.
+
+Origins differ in namespaces, in white space and in elements that nobody asked for, so only what is needed is looked
+for, by local name. No answer is larger than a page of 1,000 keys makes it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+from xml.sax.saxutils import escape
+
+from lxml import etree
+
+from gateway.origin.errors import OriginError
+
+MOST_BYTES = 8 << 20
+"""Of one answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """An object of a page; `etag` with its quotes, `size` in bytes, `modified` as the origin writes it (ISO 8601)."""
+
+    key: str
+    size: int
+    etag: str
+    modified: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPage:
+    """One page of a listing; `next` is the continuation token, None at the end."""
+
+    keys: tuple[ListedKey, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """What an error document says."""
+
+    code: str
+    message: str = ""
+
+
+def parse_error(body: bytes) -> ErrorAnswer | None:
+    """The error that a body is; None: it is none, also where it is not XML at all."""
+    try:
+        root = _parse(body)
+    except OriginError:
+        return None
+    return ErrorAnswer(_text(root, "Code"), _text(root, "Message")) if _name(root) == "Error" else None
+
+
+def parse_upload_id(body: bytes) -> str:
+    """Of CreateMultipartUpload's answer; raises OriginError."""
+    return _required(_parse(body), "UploadId")
+
+
+def parse_etag(body: bytes) -> str:
+    """Of the answers of CompleteMultipartUpload and CopyObject, with its quotes; raises OriginError."""
+    etag = _required(_parse(body), "ETag")
+    return etag if etag.startswith('"') else f'"{etag}"'
+
+
+def parse_page(body: bytes) -> ListedPage:
+    """Of ListObjectsV2's answer; raises OriginError."""
+    root = _parse(body)
+    encoded = _text(root, "EncodingType") == "url"
+    keys = tuple(_listed(each, encoded=encoded) for each in _children(root, "Contents"))
+    token = _text(root, "NextContinuationToken")
+    truncated = _text(root, "IsTruncated") == "true"
+    if truncated and not token:
+        raise OriginError("a page that has a next one without saying which")
+    return ListedPage(keys, token if truncated else None)
+
+
+def parse_uploads(body: bytes) -> list[tuple[str, str]]:
+    """Key and upload id of each entry of ListMultipartUploads; raises OriginError."""
+    return [(_text(each, "Key"), _text(each, "UploadId")) for each in _children(_parse(body), "Upload")]
+
+
+def parse_tags(body: bytes) -> dict[str, str]:
+    """Of GetObjectTagging's answer; raises OriginError."""
+    return {
+        _text(tag, "Key"): _text(tag, "Value")
+        for found in _children(_parse(body), "TagSet")
+        for tag in _children(found, "Tag")
+    }
+
+
+def render_complete(parts: Sequence[tuple[int, str]]) -> bytes:
+    """The body of CompleteMultipartUpload: numbers and ETags."""
+    listed = "".join(
+        f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag></Part>" for number, etag in parts
+    )
+    return (
+        f'<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{listed}</CompleteMultipartUpload>'
+    ).encode()
+
+
+def render_tagging(tags: Mapping[str, str]) -> bytes:
+    """The body of PutObjectTagging."""
+    listed = "".join(
+        f"<Tag><Key>{escape(key)}</Key><Value>{escape(value)}</Value></Tag>" for key, value in tags.items()
+    )
+    return f'<Tagging xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><TagSet>{listed}</TagSet></Tagging>'.encode()
+
+
+def _listed(element: etree._Element, *, encoded: bool) -> ListedKey:
+    key, size = _text(element, "Key"), _text(element, "Size")
+    if not (size.isascii() and size.isdigit()) or len(size) > 18:
+        raise OriginError("a page with an object that has no size")
+    if encoded:
+        key = unquote_to_bytes(key.replace("+", " ")).decode("utf-8", "surrogateescape")
+    return ListedKey(key, int(size), _text(element, "ETag"), _text(element, "LastModified"))
+
+
+def _parse(body: bytes) -> etree._Element:
+    if len(body) > MOST_BYTES or b"<!DOCTYPE" in body:
+        raise OriginError("an answer that is not the XML that was asked for")
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_pis=True)
+    try:
+        root = etree.fromstring(body.lstrip(), parser)
+    except (ValueError, etree.LxmlError) as error:
+        raise OriginError("an answer that is not the XML that was asked for") from error
+    if root is None:
+        raise OriginError("an empty answer where XML was asked for")
+    return root
+
+
+def _name(element: etree._Element) -> str:
+    return str(element.tag).rpartition("}")[2]
+
+
+def _children(element: etree._Element, name: str) -> Iterator[etree._Element]:
+    return (child for child in element if _name(child) == name)
+
+
+def _text(element: etree._Element, name: str) -> str:
+    found = next(_children(element, name), None)
+    return "" if found is None else found.text or ""
+
+
+def _required(element: etree._Element, name: str) -> str:
+    text = _text(element, name)
+    if not text:
+        raise OriginError(f"an answer without {name}")
+    return text

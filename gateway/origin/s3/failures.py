@@ -1,0 +1,63 @@
+"""What an S3 origin's refusal means to us: one table, so that origins' many words for one thing are known in one place.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+"""
+
+from gateway.origin.errors import BodyNotFound, OriginDown, OriginError, OriginFull
+
+# Codes that AWS, MinIO, Ceph and Google have for credentials that are not, or no longer, good.
+_CREDENTIALS = frozenset(
+    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
+)
+_FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"})
+_BUSY = frozenset(
+    {"SlowDown", "InternalError", "RequestTimeout", "ServiceUnavailable", "OperationAborted", "Throttling"}
+)
+_BUSY_STATUS = frozenset({429, 500, 502, 503, 504})
+
+
+class Refused(OriginError):
+    """The origin answered, and what it answered is not what was asked for; `code` is "" where it said none."""
+
+    def __init__(self, status: int, code: str, message: str, what: str) -> None:
+        super().__init__(
+            f"{what}: the origin answered {status}{' ' + code if code else ''}{': ' + message if message else ''}"
+        )
+        self.status = status
+        self.code = code
+
+
+class BadCredentials(Refused):
+    """The origin does not know, or no longer takes, what the request was signed with."""
+
+
+class ClockSkewed(Refused):
+    """The origin's clock and ours are more than a quarter of an hour apart."""
+
+
+class Busy(OriginDown):
+    """The origin is there and could not do it now."""
+
+
+class MayNot(Refused):
+    """The key that requests are signed with may not do this."""
+
+
+def failure_of(status: int, code: str, message: str, what: str) -> OriginError:
+    """The error that an answer is; `what` says what was asked, for the operator."""
+    message = message[:300]
+    if status == 404 and code in ("", "NoSuchKey", "NoSuchVersion"):
+        return BodyNotFound(what)
+    if code == "RequestTimeTooSkewed":
+        return ClockSkewed(status, code, message, what)
+    if code in _CREDENTIALS:
+        return BadCredentials(status, code, message, what)
+    if code in _FULL or status == 507:
+        return OriginFull(f"{what}: {status} {code}")
+    if code in _BUSY or status in _BUSY_STATUS:
+        return Busy(f"{what}: the origin answered {status} {code}")
+    if status == 403:
+        return MayNot(status, code, message, what)
+    if 300 <= status < 400:
+        return Refused(status, code, "a redirect, which is never followed: is the endpoint or region right?", what)
+    return Refused(status, code, message, what)

@@ -1,0 +1,348 @@
+"""An origin that is an S3 endpoint: the plainest requests that do it, whatever the client's were.
+
+What a place looks like says `places.py`, what is kept with a body `entries.py`. A body is written to a place that no
+other write has at the time, so a repetition writes the same bytes again, and what a lost answer was about can be seen
+by the id of the write that lies there.
+"""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from hashlib import md5 as new_md5
+from hashlib import sha256
+from urllib.parse import quote
+
+from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, PartBody, StoredBody
+from gateway.origin.errors import BodyChanged, BodyExists, BodyNotFound, OriginError, OutcomeUnknown
+from gateway.origin.http_client import Response, Upload
+from gateway.origin.providers import Provider
+from gateway.origin.s3.bodies import S3Reader, S3Writer, check_etag
+from gateway.origin.s3.documents import parse_etag, parse_upload_id, parse_uploads, render_complete, render_tagging
+from gateway.origin.s3.entries import Kept, parse_entries, render_entries
+from gateway.origin.s3.failures import Refused
+from gateway.origin.s3.pieces import MOST_AT_ONCE, PiecesWriter
+from gateway.origin.s3.places import Place, fresh_location, is_cut, own_location, parse_place
+from gateway.origin.s3.requests import UNSIGNED_PAYLOAD, Request
+from gateway.origin.s3.session import Session
+from gateway.threads import Threads
+
+_HASH_IN_LOOP = 16 << 10
+_COPY_BLOCK = 1 << 20
+_REPLACE = {"x-amz-metadata-directive": "REPLACE"}
+_GONE = frozenset({200, 204, 404})
+
+
+class S3Origin:
+    """Bodies in the buckets of one S3 endpoint; implements gateway.origin.base.Origin."""
+
+    def __init__(self, session: Session, profile: Provider, *, sign_bodies: bool, settle_s: int = 900) -> None:
+        """`sign_bodies`: of bodies that are here whole, as plain HTTP needs it: TLS protects them as well.
+
+        `settle_s`: after so many seconds a request that was given up has no effect any more; its signature is too old.
+        """
+        self._session = session
+        self._profile = profile
+        self._sign_bodies = sign_bodies
+        self._threads = Threads(2, "origin-hash")
+        self.pieces_turns = asyncio.Semaphore(MOST_AT_ONCE)
+        self.md5_etags = profile.md5_etags
+        self.settle_s = settle_s
+
+    def locate(self, bucket: str, key: str, write_id: str) -> str:
+        return fresh_location(bucket, key, write_id)
+
+    def own_location(self, bucket: str, key: str) -> str | None:
+        return own_location(bucket, key)
+
+    def locate_upload(self, object_location: str) -> str:
+        return f"{object_location}?uploads"
+
+    def locate_part(self, upload_location: str, part_number: int, write_id: str) -> str:
+        return f"{upload_location}&partNumber={part_number}#{write_id}"
+
+    async def create(
+        self, location: str, size: int | None, meta: BodyMeta | None = None, sha256_hex: str | None = None
+    ) -> BodyWriter:
+        if size is None or size > self._largest(location):
+            return PiecesWriter(self, location, meta)
+        request = self._put(location, meta, size, sha256_hex or UNSIGNED_PAYLOAD)
+        upload = await self._session.upload(request)
+        write_id = meta.write_id if meta is not None else ""
+        return S3Writer(self, location, request, upload, write_id, md5_etags=self.md5_etags)
+
+    async def store(self, location: str, data: bytes, check: Callable[[], Checked]) -> str | None:
+        checked, sha256_hex = await self._checked(data, check)
+        request = self._put(location, checked.meta, len(data), sha256_hex or UNSIGNED_PAYLOAD, checked.md5)
+        md5 = f'"{checked.md5.hex()}"' if checked.md5 is not None else None
+        try:
+            response = await self._session.ask(request, data)
+            response.close()
+            etag = _etag_of(response, location)
+        except (OutcomeUnknown, Refused) as error:
+            etag = await self._settled(error, location, checked.meta.write_id if checked.meta else "", len(data))
+        return check_etag(etag, md5, location, md5_etags=self.md5_etags)
+
+    async def open(
+        self, location: str, etag: str | None = None, offset: int = 0, size: int | None = None
+    ) -> BodyReader:
+        response = await self.read_from(location, etag, offset, size)
+        return S3Reader(self, location, etag, response, offset, size)
+
+    async def read_from(self, location: str, etag: str | None, offset: int, size: int | None) -> Response:
+        """The answer to a GET of `size` bytes from `offset`, of the very body that is expected there."""
+        headers: dict[str, str] = {} if etag is None else {"if-match": etag}
+        if offset or size is not None:
+            headers["range"] = f"bytes={offset}-{'' if size is None else offset + size - 1}"
+        try:
+            response = await self._session.ask(Request("GET", parse_place(location), headers=headers))
+        except Refused as error:
+            if error.status in (412, 416):
+                raise BodyChanged(location) from error
+            raise
+        if size is not None and not _is_range(response, offset, size):
+            response.close()
+            raise BodyChanged(f"{location}: the origin gave other bytes than those that were asked for")
+        return response
+
+    async def copy(
+        self, source: str, offset: int, size: int, target: str, meta: BodyMeta | None, etag: str | None = None
+    ) -> str | None:
+        if offset or meta is None or not self._profile.copy_object or size > self._profile.max_copy_bytes:
+            return await self._copy_through(source, offset, size, target, meta, etag)
+        headers = {**self._entries(meta), **_REPLACE, "x-amz-copy-source": f"/{source}"}
+        if self._profile.tagging:
+            headers["x-amz-tagging-directive"] = "REPLACE"
+        if etag is not None:
+            headers["x-amz-copy-source-if-match"] = etag
+        try:
+            answer = await self._session.document(Request("PUT", parse_place(target), headers=headers), slow=True)
+            return parse_etag(answer)
+        except Refused as error:
+            raise BodyChanged(source) if error.status == 412 else error from error
+        except OutcomeUnknown as error:
+            return await self._settled(error, target, meta.write_id, size)
+
+    async def begin_upload(self, location: str, meta: BodyMeta) -> str:
+        place = parse_place(location)
+        request = Request("POST", place, "uploads=", headers=self._entries(meta))
+        upload_id = parse_upload_id(await self._session.document(request, repeatable=False))
+        return f"{place.object_location}?uploadId={quote(upload_id, safe='-._~')}"
+
+    async def assemble(self, upload_location: str, parts: Sequence[PartBody], meta: BodyMeta) -> StoredBody:
+        place = parse_place(upload_location)
+        body = render_complete([(_number_of(part), part.etag or "") for part in parts])
+        request = Request(
+            "POST", place, f"uploadId={place.upload_id}", {"content-type": "application/xml"}, _sha256(body), len(body)
+        )
+        size = sum(part.size for part in parts)
+        try:
+            etag = parse_etag(await self._session.document(request, body, slow=True))
+        except (OutcomeUnknown, Refused, BodyNotFound) as error:
+            if isinstance(error, Refused) and error.code != "NoSuchUpload":
+                raise
+            etag = await self._settled(error, place.object_location, meta.write_id, size)
+        return StoredBody(place.object_location, etag)
+
+    async def describe(self, location: str, meta: BodyMeta) -> str | None:
+        place = parse_place(location)
+        if self._profile.tagging:
+            body = render_tagging(meta.tags)
+            headers = {"content-type": "application/xml", "content-md5": _content_md5(body)}
+            await self._session.done(Request("PUT", place, "tagging=", headers, _sha256(body), len(body)), body)
+            return None
+        return await self._describe_by_copy(location, meta)
+
+    async def delete(self, location: str, write_id: str = "", *, lost: bool = False) -> None:
+        place = parse_place(location)
+        if place.part_number is not None:  # parts go with their upload, and with a part that takes their place
+            return
+        if place.query or lost:
+            await self._abort(place)
+        if place.write_id is None and write_id and not await self._wrote(place.object_location, write_id):
+            return
+        await self._session.done(Request("DELETE", Place(place.bucket, place.path)), fine=_GONE)
+
+    async def close(self) -> None:
+        await self._session.close()
+        await self._threads.close()
+
+    # For writers.
+
+    async def refused(self, request: Request, error: OriginError) -> OriginError:
+        return await self._session.refused(request, error)
+
+    async def stored(self, request: Request, upload: Upload, location: str, write_id: str, size: int) -> str:
+        """The origin's ETag of a body whose last byte was sent."""
+        try:
+            response = await self._session.answered(request, upload)
+            response.close()
+            return _etag_of(response, location)
+        except (OutcomeUnknown, Refused) as error:
+            return await self._settled(error, location, write_id, size)
+
+    async def look(self, location: str) -> tuple[Kept, str, int] | None:
+        """What is kept with the body at a location, the origin's ETag of it and its bytes; None: there is none."""
+        try:
+            response = await self._session.ask(Request("HEAD", parse_place(location)))
+        except BodyNotFound:
+            return None
+        response.close()
+        return parse_entries(response.headers), _etag_of(response, location), response.length or 0
+
+    def _put(
+        self, location: str, meta: BodyMeta | None, size: int, payload_hash: str, md5: bytes | None = None
+    ) -> Request:
+        place = parse_place(location)
+        headers = self._entries(meta) if meta is not None else {}
+        if md5 is not None:
+            headers["content-md5"] = _base64(md5)
+        if place.part_number is not None:
+            return Request(
+                "PUT",
+                Place(place.bucket, place.path),
+                f"partNumber={place.part_number}&uploadId={place.upload_id}",
+                headers,
+                payload_hash,
+                size,
+            )
+        if self._profile.conditional_writes and place.write_id is None:
+            headers["if-none-match"] = "*"  # nothing that the catalog does not know of is ever replaced
+        return Request("PUT", place, "", headers, payload_hash, size)
+
+    def _entries(self, meta: BodyMeta) -> dict[str, str]:
+        return render_entries(
+            meta,
+            native_tags=self._profile.tagging,
+            cut_key=is_cut(meta.key),
+            most_bytes=self._profile.max_metadata_bytes,
+        )
+
+    def _largest(self, location: str) -> int:
+        is_part = parse_place(location).part_number is not None
+        return self._profile.max_part_bytes if is_part else self._profile.max_put_bytes
+
+    async def _checked(self, data: bytes, check: Callable[[], Checked]) -> tuple[Checked, str | None]:
+        """A small body checked, and the hash that its request is signed with."""
+
+        def work() -> tuple[Checked, str | None]:
+            checked = check()
+            return checked, checked.sha256_hex or (_sha256(data) if self._sign_bodies else None)
+
+        return work() if len(data) <= _HASH_IN_LOOP else await self._threads.run(work)
+
+    async def _settled(self, error: OriginError, location: str, write_id: str, size: int) -> str:
+        """The origin's ETag where a write whose answer was lost, or was about an earlier attempt, took effect.
+
+        Raises the error where it did not, BodyExists where something else is there.
+        """
+        if isinstance(error, Refused) and error.status != 412 and error.code != "NoSuchUpload":
+            raise error
+        if not write_id or parse_place(location).query:
+            raise error
+        try:
+            found = await self.look(location)
+        except OriginError as unanswered:
+            raise error from unanswered
+        if found is None:
+            raise error
+        kept, etag, length = found
+        if kept.write_id == write_id and length == size:
+            return etag
+        if isinstance(error, Refused) and error.status == 412:
+            raise BodyExists(location) from error
+        raise error
+
+    async def _wrote(self, location: str, write_id: str) -> bool:
+        """Is what lies under an own key what this write has left?"""
+        found = await self.look(location)
+        return found is not None and found[0].write_id == write_id
+
+    async def _abort(self, place: Place) -> None:
+        """End an upload, with its parts; one that the origin was told of and we never heard the id of, too."""
+        upload_ids = [place.upload_id] if place.upload_id is not None else await self._strays(place)
+        for upload_id in upload_ids:
+            request = Request("DELETE", Place(place.bucket, place.path), f"uploadId={upload_id}")
+            await self._session.done(request, fine=_GONE)
+
+    async def _strays(self, place: Place) -> list[str]:
+        """The ids of the uploads to the very key of a place: while it holds the place they can only be its own."""
+        query = f"max-uploads=1000&prefix={quote(place.key, safe='-._~', errors='surrogateescape')}&uploads="
+        found = parse_uploads(await self._session.document(Request("GET", Place(place.bucket, ""), query)))
+        return [quote(upload_id, safe="-._~") for key, upload_id in found if key == place.key]
+
+    async def _copy_through(
+        self, source: str, offset: int, size: int, target: str, meta: BodyMeta | None, etag: str | None
+    ) -> str | None:
+        """A copy at an origin that makes none: its bytes come here and go back."""
+        if not size:
+            return await self.store(target, b"", lambda: Checked(meta))
+        reader = await self.open(source, etag, offset, size)
+        try:
+            writer = await self.create(target, size, meta)
+            try:
+                end = offset + size
+                while offset < end:
+                    data = await reader.read(offset, min(end - offset, _COPY_BLOCK))
+                    await writer.write(data)
+                    offset += len(data)
+                return await writer.finish()
+            except BaseException:
+                await writer.abort()
+                raise
+        finally:
+            reader.close()
+
+    async def _describe_by_copy(self, location: str, meta: BodyMeta) -> str | None:
+        """Tags as an entry: the body is copied onto itself with other entries."""
+        found = await self.look(location)
+        if found is None:
+            raise BodyNotFound(location)
+        kept, etag, size = found
+        if not self._profile.copy_object or size > self._profile.max_copy_bytes:
+            raise OriginError(f"{location}: this origin has no tags, and does not copy in place")
+        described = BodyMeta(
+            meta.bucket, meta.key, meta.uploader, kept.write_id or "", meta.etag, meta.headers, meta.metadata, meta.tags
+        )
+        headers = {
+            **self._entries(described),
+            **_REPLACE,
+            "x-amz-copy-source": f"/{location}",
+            "x-amz-copy-source-if-match": etag,
+        }
+        answer = await self._session.document(Request("PUT", parse_place(location), headers=headers), slow=True)
+        return parse_etag(answer)
+
+
+def _etag_of(response: Response, location: str) -> str:
+    """The origin's ETag, with its quotes; raises OriginError where it says none."""
+    etag = response.headers.get("etag", "")
+    if not etag:
+        raise OriginError(f"{location}: the origin gave no ETag")
+    return etag if etag.startswith(('"', "W/")) else f'"{etag}"'
+
+
+def _is_range(response: Response, offset: int, size: int) -> bool:
+    """Does an answer have exactly these bytes? All of a body may come without Content-Range."""
+    told = response.headers.get("content-range", "")
+    if response.status == 206:
+        return told.startswith(f"bytes {offset}-{offset + size - 1}/") and response.length in (None, size)
+    return not offset and response.length == size
+
+
+def _number_of(part: PartBody) -> int:
+    number = parse_place(part.location).part_number
+    if number is None:
+        raise OriginError(f"{part.location}: not a part")
+    return number
+
+
+def _sha256(data: bytes) -> str:
+    return sha256(data).hexdigest()
+
+
+def _base64(digest: bytes) -> str:
+    return b64encode(digest).decode("ascii")
+
+
+def _content_md5(body: bytes) -> str:
+    return _base64(new_md5(body, usedforsecurity=False).digest())

@@ -1,0 +1,99 @@
+"""Where a body lies at an S3 origin: the target of its request, percent-encoded once.
+
+    photos/2026/sara.jpg                                  an object under its own key
+    photos/2026/sara.jpg%40WRITE-ID                       one that could not have that, as another body was there
+    photos/2026/sara.jpg?uploads                          an upload that the origin has not been told of yet
+    photos/2026/sara.jpg?uploadId=ID                      one that it knows
+    photos/2026/sara.jpg?uploadId=ID&partNumber=7#WRITE-ID    a part of it
+
+The first segment is the bucket. A key that leaves no room for a write's id (S3 takes 1,024 bytes) is cut, and a digest
+of all of it stands for the rest.
+"""
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from urllib.parse import unquote_to_bytes
+
+from gateway.sigv4.canonical import uri_encode
+
+MAX_KEY_BYTES = 1024
+"""Of a key at an origin, in UTF-8. https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
+
+_AT_ID_BYTES = 33
+_CUT_BYTES = 900
+_ENDS_IN_ID = re.compile(r"@[0-9a-f]{32}\Z")
+_ENCODED_ID = re.compile(r"%40([0-9a-f]{32})\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A location taken apart: `bucket`, the encoded `path` of the key in it, and the `query` with it."""
+
+    bucket: str
+    path: str
+    query: str = ""
+
+    @property
+    def key(self) -> str:
+        """The key at the origin; bytes that are no UTF-8 become lone surrogates."""
+        return unquote_to_bytes(self.path).decode("utf-8", "surrogateescape")
+
+    @property
+    def object_location(self) -> str:
+        """The location of the object itself."""
+        return f"{self.bucket}/{self.path}"
+
+    @property
+    def upload_id(self) -> str | None:
+        """The origin's id of the upload, percent-encoded; None: it is no upload, or not known to the origin."""
+        name, _, value = self.query.partition("&")[0].partition("=")
+        return value if name == "uploadId" else None
+
+    @property
+    def part_number(self) -> int | None:
+        _, _, number = self.query.partition("&partNumber=")
+        return int(number) if number else None
+
+    @property
+    def write_id(self) -> str | None:
+        """The id of the write that the key ends in; None: it is an own key."""
+        found = _ENCODED_ID.search(self.path)
+        return found[1] if found else None
+
+
+def parse_place(location: str) -> Place:
+    bucket, _, rest = location.partition("#")[0].partition("/")
+    path, _, query = rest.partition("?")
+    return Place(bucket, path, query)
+
+
+def fresh_location(bucket: str, key: str, write_id: str) -> str:
+    """The location that no other write has."""
+    if len(key.encode()) > MAX_KEY_BYTES - _AT_ID_BYTES:
+        key = f"{_cut(key)}~{sha256(key.encode()).hexdigest()[:32]}"
+    return f"{bucket}/{uri_encode(f'{key}@{write_id}', keep_slash=True)}"
+
+
+def is_cut(key: str) -> bool:
+    """Is the key too long to be read from a fresh location?"""
+    return len(key.encode()) > MAX_KEY_BYTES - _AT_ID_BYTES
+
+
+def own_location(bucket: str, key: str) -> str | None:
+    """The location under the key alone.
+
+    None for keys that look like another one's fresh location, that a console shows as a folder, or that are too long.
+    """
+    if key.endswith("/") or len(key.encode()) > MAX_KEY_BYTES or _ENDS_IN_ID.search(key):
+        return None
+    return f"{bucket}/{uri_encode(key, keep_slash=True)}"
+
+
+def location_of(bucket: str, key: str) -> str:
+    """The location of an object that the origin has under this key, whoever wrote it."""
+    return f"{bucket}/{uri_encode(key, keep_slash=True)}"
+
+
+def _cut(key: str) -> str:
+    return key.encode()[:_CUT_BYTES].decode("utf-8", "ignore")
