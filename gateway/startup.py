@@ -8,27 +8,31 @@ import os
 import secrets
 import socket
 import ssl
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 from cryptography import x509
 
-from gateway.config import Listen, Tls
+from gateway.config import Listen, Settings, Tls
 from gateway.origin.base import Origin
 from gateway.origin.credentials import credentials_of
 from gateway.origin.directory import DirectoryOrigin
+from gateway.origin.directory_survey import DirectorySurvey
 from gateway.origin.http_client import Deadlines
 from gateway.origin.providers import upstream_of
 from gateway.origin.s3.origin import S3Origin
 from gateway.origin.s3.session import Session
+from gateway.origin.survey import Survey
 from gateway.origin_settings import DirectoryOriginSettings, OriginSettings, S3OriginSettings
 from gateway.policy.model import PolicySet
 from gateway.store.buckets import Bucket
 from gateway.store.store import Store
+from gateway.threads import Threads
 
 _log = logging.getLogger("anbar")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_SURVEY_THREADS = 2
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -45,6 +49,26 @@ def open_origin(name: str, settings: OriginSettings) -> Origin:
     if isinstance(settings, S3OriginSettings):
         return open_s3_origin(name, settings)
     return _open_directory(name, settings)
+
+
+@contextlib.asynccontextmanager
+async def open_surveys(settings: Settings) -> AsyncIterator[dict[str, Survey]]:
+    """What lies at the origins, looked at beside a gateway that may be serving; raises StartError."""
+    threads = Threads(_SURVEY_THREADS, "survey")
+    opened: list[S3Origin] = []
+    surveys: dict[str, Survey] = {}
+    try:
+        for name, origin in settings.origins.items():
+            if isinstance(origin, S3OriginSettings):
+                opened.append(open_s3_origin(name, origin))
+                surveys[name] = opened[-1].survey
+            else:
+                surveys[name] = DirectorySurvey(origin.path, threads)
+        yield surveys
+    finally:
+        for each in opened:
+            await each.close()
+        await threads.close()
 
 
 def open_s3_origin(name: str, settings: S3OriginSettings) -> S3Origin:

@@ -13,7 +13,7 @@ from gateway.objects.first_bytes import check_stored
 from gateway.objects.put import Attributes, Target, begin, body_meta, new_intent, undo
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyReader
-from gateway.origin.errors import BodyNotFound, OriginError
+from gateway.origin.errors import BodyChanged, BodyNotFound, OriginError
 from gateway.policy.media_types import check_declared
 from gateway.s3.checksums import Algorithm, BodyHasher, ChecksumType
 from gateway.s3.conditions import Conditions, WriteCondition, check_copy
@@ -49,7 +49,7 @@ async def copy_object(rooms: Rooms, source: ObjectRecord, request: CopyRequest) 
         _check_size(source, request.max_size)
         try:
             return await _copy_once(rooms, source, request)
-        except BodyNotFound as error:
+        except (BodyNotFound, BodyChanged) as error:
             source = await successor(rooms, source, request.may_read, error)
         except OriginError as error:
             raise origin_failed(error, source.origin) from error

@@ -10,7 +10,7 @@ from gateway.objects.bodies import origin_failed
 from gateway.objects.current import MayRead, open_body, successor
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyReader
-from gateway.origin.errors import BodyNotFound, OriginError
+from gateway.origin.errors import BodyChanged, BodyNotFound, OriginError
 from gateway.s3.conditions import Conditions, Outcome, check_read
 from gateway.s3.ranges import ByteRange, RangeSpec, if_range_holds, resolve_range
 from gateway.store.records import ObjectPart, ObjectRecord, StoredChecksum
@@ -101,7 +101,7 @@ async def open_object(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> tup
             return found, None
         try:
             return found, await open_body(rooms, found.record, found.offset, found.size)
-        except BodyNotFound as error:
+        except (BodyNotFound, BodyChanged) as error:
             record = await successor(rooms, found.record, wanted.may_read, error)
         except OriginError as error:
             raise origin_failed(error, found.record.origin) from error

@@ -18,7 +18,7 @@ from gateway.objects.first_bytes import check_stored, checked
 from gateway.objects.put import Attributes, Target, begin, undo
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyMeta, Origin, PartBody
-from gateway.origin.errors import BodyNotFound, OriginError
+from gateway.origin.errors import BodyChanged, BodyNotFound, OriginError
 from gateway.policy.media_types import check_declared
 from gateway.s3.checksums import (
     Algorithm,
@@ -183,7 +183,7 @@ async def copy_part(
             raise S3Error(Code.EntityTooLarge, ProposedSize=size, MaxSizeAllowed=largest)
         try:
             reader = await open_body(rooms, source, offset, size)
-        except BodyNotFound as error:
+        except (BodyNotFound, BodyChanged) as error:
             source = await successor(rooms, source, may_read, error)
             continue
         except OriginError as error:

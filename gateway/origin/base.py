@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from gateway.origin.survey import Survey
+
 
 @dataclass(frozen=True, slots=True)
 class BodyMeta:
@@ -124,12 +126,21 @@ class Origin(Protocol):
         """For how many seconds a write whose end is not known may still take effect."""
         ...
 
+    @property
+    def survey(self) -> Survey:
+        """What lies there, looked at from outside."""
+        ...
+
     def locate(self, bucket: str, key: str, write_id: str) -> str:
         """The location a body of this write will have; pure, so that it can be recorded before the write."""
         ...
 
     def own_location(self, bucket: str, key: str) -> str | None:
         """The location that is the key's own, for one body at a time; None: there is no such. Pure."""
+        ...
+
+    def foreign_location(self, bucket: str, key: str) -> str | None:
+        """Where others put an object of this key, without us; None: nobody else writes there. Pure."""
         ...
 
     def locate_upload(self, object_location: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, PartBody, StoredBody
 from gateway.origin.bodies import Assembled, FileReader, FileWriter, PartsReader
+from gateway.origin.directory_survey import DirectorySurvey
 from gateway.origin.disk import Disk, copy_range, load_manifest, write_all
 from gateway.origin.errors import BodyNotFound, OriginError, origin_errors
 from gateway.origin.open_files import OpenFile, OpenFiles, open_file
@@ -42,6 +43,7 @@ class DirectoryOrigin:
         self._disk = Disk(root, durable=durable)
         self._threads = Threads(_THREADS, "origin")
         self._run = self._threads.run
+        self.survey = DirectorySurvey(root, self._threads)
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._files = OpenFiles(min(_MOST_OPEN_FILES, max(soft // 8, 8)))
         self._assembled: OrderedDict[str, Assembled] = OrderedDict()
@@ -51,6 +53,9 @@ class DirectoryOrigin:
         return object_path(bucket, key, write_id)
 
     def own_location(self, bucket: str, key: str) -> str | None:
+        return None
+
+    def foreign_location(self, bucket: str, key: str) -> str | None:
         return None
 
     def locate_upload(self, object_location: str) -> str:

@@ -206,6 +206,7 @@ def _category_facts(category: Category, project: Project) -> Facts:
         "origin": category.origin,
         "origin_bucket": category.origin_bucket,
         "origin_prefix": category.origin_prefix or None,
+        "adopt": "on" if category.adopt else None,
         "read": "public" if category.public else "private",
         "content_types": listed(category.content_types) or None,
         "max_object_size": _size_or_none(category.max_object_size),

@@ -90,6 +90,7 @@ def _category(document: ProjectDocument, name: str, table: CategoryDocument, ori
         origin_bucket=table.origin_bucket or bucket,
         origin_prefix=table.origin_prefix,
         cors=tuple(rule.to_model() for rule in table.cors or document.cors),
+        adopt=table.adopt,
         public=table.read == "public",
         content_types=table.content_types,
         max_object_size=table.max_object_size,

@@ -1,4 +1,4 @@
-"""The names of end users: for whom a service principal stores, by a header or in a session."""
+"""The names of those who own objects without being principals: the end users of services, and nobody."""
 
 import re
 from typing import Final
@@ -8,6 +8,13 @@ END_USER: Final = re.compile(r"[A-Za-z0-9_+=.@:|-]{1,128}")
 
 No `/` and no `*`, which statements use ("backend/sara", "backend/*"); no blank, comma or non-ASCII letter, which
 headers and ARNs do not carry unharmed.
+"""
+
+
+ADOPTED: Final = "(adopted)"
+"""Who owns what nobody has stored through us, and what nobody is known to have: no caller, so the admins alone.
+
+No end user and no principal can have this name.
 """
 
 

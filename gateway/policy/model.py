@@ -94,7 +94,8 @@ class Category:
     """One kind of media in a project; clients see it as the bucket `bucket`.
 
     `cors` are the rules in effect: the category's own, or the project's where it has none. Its bytes lie at `origin`
-    under `origin_bucket` and below `origin_prefix`. `public`: everybody may read its objects. Sizes are bytes.
+    under `origin_bucket` and below `origin_prefix`; what others have put there is taken in where `adopt` says so.
+    `public`: everybody may read its objects. Sizes are bytes.
     """
 
     project: str
@@ -104,6 +105,7 @@ class Category:
     origin_bucket: str
     origin_prefix: str = ""
     cors: tuple[CorsRule, ...] = ()
+    adopt: bool = False
     public: bool = False
     content_types: tuple[str, ...] = ()
     max_object_size: int | None = None

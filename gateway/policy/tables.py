@@ -121,6 +121,11 @@ class CategoryDocument(Table):
         description='What the keys at the origin begin with, `"profile-images/"`, so that categories can share a '
         "bucket there. No two categories share a place.",
     )
+    adopt: bool = Field(
+        default=False,
+        description="Objects that lie at its place at the origin and were not stored through here are taken in as they "
+        "are asked for; they belong to the admins. For a bucket that was there before, or that others write to.",
+    )
     read: Literal["private", "public"] = Field(
         default="private",
         description='Who reads its objects beside those whom roles and statements let: "public" is everybody, without '

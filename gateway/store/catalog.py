@@ -51,6 +51,11 @@ class Catalog:
         self._rows.clear()
         self._fills.clear()
 
+    def drop(self, bucket: str, key: str) -> None:
+        """Forget what is in memory of one object: its row has changed."""
+        self._rows.pop((bucket, key), None)
+        self._fills.pop((bucket, key), None)
+
     def at_hand(self, bucket: str, key: str) -> ObjectRecord | None:
         """The row if it is in memory; None says nothing."""
         found = self._rows.get((bucket, key))

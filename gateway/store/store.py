@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from gateway.store.access_keys import AccessKeys
+from gateway.store.adopted import Adoptions
 from gateway.store.audit import Audit, Denials
 from gateway.store.buckets import Buckets
 from gateway.store.catalog import Catalog
@@ -20,6 +21,7 @@ class Store:
         self.database = database
         self.catalog = Catalog(database)
         self.uploads = Uploads(database, self.catalog)
+        self.adoptions = Adoptions(database, self.catalog)
         self.buckets = Buckets(database)
         self.access_keys = AccessKeys(database, ring)
         self.revisions = Revisions(database, self.buckets)

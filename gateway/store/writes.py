@@ -209,7 +209,7 @@ def store_object(
     for each in near:
         record_audit(connection, _near_entry(each, record))
     replaced = None if current is None else _replace(connection, bucket, current)
-    connection.execute(_PUT, object_to_row(record))
+    put_row(connection, record)
     if parts:
         connection.executemany(
             "INSERT INTO object_parts (bucket, key, version_id, part_number, size, checksum_value) "
@@ -217,6 +217,16 @@ def store_object(
             [(record.bucket, record.key, record.version_id, p.part_number, p.size, p.checksum_value) for p in parts],
         )
     return Stored(replaced, near)
+
+
+def put_row(connection: Connection, record: ObjectRecord) -> None:
+    """A new row, and nothing else."""
+    connection.execute(_PUT, object_to_row(record))
+
+
+def remove_row(connection: Connection, record: ObjectRecord) -> None:
+    """The row of an object, with its parts, and nothing else."""
+    connection.execute(_REMOVE, (record.bucket, record.key, record.version_id))
 
 
 def _told_lately(connection: Connection, near: Near, now_s: int) -> bool:
@@ -238,7 +248,7 @@ def require_same_bucket(connection: Connection, bucket: Bucket) -> None:
 
 
 def _replace(connection: Connection, bucket: Bucket, current: ObjectRecord) -> Garbage:
-    connection.execute(_REMOVE, (current.bucket, current.key, current.version_id))
+    remove_row(connection, current)
     garbage = Garbage(current.location, current.origin, bucket.project, bucket.category, current.uploader)
     add_garbage(connection, garbage)
     return garbage
@@ -258,7 +268,7 @@ def delete(
         check_write(condition, current.etag if current else None)
     if current is None:
         return None
-    connection.execute(_REMOVE, (bucket, key, current.version_id))
+    remove_row(connection, current)
     garbage = Garbage(
         current.location, current.origin, owner.project, owner.category, current.uploader, current.size, 1
     )

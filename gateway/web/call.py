@@ -8,6 +8,7 @@ from aiohttp.web import BaseRequest
 
 from gateway.config import Settings
 from gateway.errors import Code, S3Error
+from gateway.objects.adopt import find_or_adopt
 from gateway.objects.put import Target
 from gateway.objects.rooms import Rooms
 from gateway.policy.evaluate import NO_CONTEXT, Context, Decision, Resource, Rules
@@ -146,6 +147,20 @@ class Call:
         """What may be stored in this call's bucket, types and groups of them; empty: anything."""
         category = self.rules.policies.bucket(self.bucket.bucket)
         return category.content_types if category is not None else ()
+
+    def adopts(self, bucket: Bucket) -> bool:
+        """Is what others have put at the place of this bucket taken in?"""
+        category = self.rules.policies.bucket(bucket.bucket)
+        return category is not None and category.adopt
+
+    async def find(self, bucket: Bucket, key: str) -> ObjectRecord | None:
+        """The row of an object; None: there is no such. Raises S3Error: the origin could not be asked.
+
+        Nobody makes it ask the origin who may read nothing there.
+        """
+        if self.adopts(bucket) and (self.identity is not None or self.is_public):
+            return await find_or_adopt(self.rooms, bucket, key)
+        return await self.store.catalog.find(bucket.bucket, key)
 
     @property
     def location(self) -> str:

@@ -18,7 +18,6 @@ from gateway.s3.address import parse_address, parse_query
 from gateway.s3.operations import PREFLIGHT, Support, find_operation, refuse_unsupported_headers
 from gateway.sigv4.model import WireRequest
 from gateway.store.buckets import Bucket
-from gateway.store.records import ObjectRecord
 from gateway.web.call import Call, Services, check_expected_owner, check_version
 from gateway.web.identity import authenticate, settle_uploader
 from gateway.web.sts import admit_sts, is_sts
@@ -198,20 +197,19 @@ class Gate:
     async def _authorise_on_key(self, call: Call, bucket: Bucket, key: str) -> None:
         name, action = call.operation.name, call.operation.action
         if name in _ON_OBJECT:
-            call.found_object = await self._find_object(bucket, key)
+            call.found_object = self._store.catalog.at_hand(bucket.bucket, key) or await call.find(bucket, key)
             call.require_object(bucket, key, call.found_object, *call.actions)
             if call.identity is None:
                 _refuse_overrides(call)
         elif name in _STORES:
+            if call.adopts(bucket):  # whose it is decides who may replace it
+                await call.find(bucket, key)
             call.require(action, bucket, key)
             call.require_extras(bucket, key, call.headers)
         elif name in _ON_UPLOAD:  # its handler finds out whose upload it is
             call.require(action, bucket, key, call.caller.uploader)
         else:
             call.require(action, bucket, key)
-
-    async def _find_object(self, bucket: Bucket, key: str) -> ObjectRecord | None:
-        return self._store.catalog.at_hand(bucket.bucket, key) or await self._store.catalog.find(bucket.bucket, key)
 
 
 def _refuse_overrides(call: Call) -> None:

@@ -126,6 +126,7 @@ def test_projects_come_in_the_order_of_their_names():
         ("quota =", 'max_object_size = "5MiB"\nquota =', "max_object_size unset → 5 MiB"),
         ("quota =", 'origin = "cold"\nquota =', "origin local → cold"),
         ("quota =", 'origin_prefix = "a/"\nquota =', "origin_prefix unset → a/"),
+        ("quota =", "adopt = true\nquota =", "adopt unset → on"),
         ("quota =", 'origin_bucket = "media"\nquota =', "origin_bucket demo-media → media"),
         ("quota =", 'bucket = "media"\nquota =', "bucket demo-media → media, origin_bucket demo-media → media"),
     ],

@@ -18,6 +18,7 @@ bucket = "demo-pictures"
 origin = "cold"
 origin_bucket = "media"
 origin_prefix = "pictures/avatars/"
+adopt = true
 read = "public"
 content_types = ["image/jpeg", "image/*"]
 max_object_size = "5MiB"

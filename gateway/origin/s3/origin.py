@@ -21,9 +21,10 @@ from gateway.origin.s3.documents import parse_etag, parse_upload_id, parse_uploa
 from gateway.origin.s3.entries import Kept, parse_entries, render_entries
 from gateway.origin.s3.failures import Refused
 from gateway.origin.s3.pieces import MOST_AT_ONCE, PiecesWriter
-from gateway.origin.s3.places import Place, fresh_location, is_cut, own_location, parse_place
+from gateway.origin.s3.places import Place, fresh_location, is_cut, location_of, own_location, parse_place
 from gateway.origin.s3.requests import UNSIGNED_PAYLOAD, Request
 from gateway.origin.s3.session import Session
+from gateway.origin.s3.survey import S3Survey
 from gateway.threads import Threads
 
 _HASH_IN_LOOP = 16 << 10
@@ -44,6 +45,7 @@ class S3Origin:
         self._profile = profile
         self._sign_bodies = sign_bodies
         self._threads = Threads(2, "origin-hash")
+        self.survey = S3Survey(session, profile)
         self.pieces_turns = asyncio.Semaphore(MOST_AT_ONCE)
         self.md5_etags = profile.md5_etags
         self.settle_s = settle_s
@@ -53,6 +55,9 @@ class S3Origin:
 
     def own_location(self, bucket: str, key: str) -> str | None:
         return own_location(bucket, key)
+
+    def foreign_location(self, bucket: str, key: str) -> str | None:
+        return location_of(bucket, key)
 
     def locate_upload(self, object_location: str) -> str:
         return f"{object_location}?uploads"

@@ -12,3 +12,11 @@ ALTER TABLE garbage ADD COLUMN until_s INTEGER NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX objects_by_location ON objects (origin, location) WHERE origin_etag IS NOT NULL;
 CREATE INDEX intents_by_location ON intents (origin, location);
 CREATE INDEX uploads_by_location ON uploads (origin, location) WHERE state != 'done';
+
+-- How far a look through an origin has come, so that it goes on where it was cut off. `task` says what was looked for.
+CREATE TABLE surveys (
+    task     TEXT PRIMARY KEY,
+    cursor   TEXT NOT NULL,
+    count    INTEGER NOT NULL,
+    moved_s  INTEGER NOT NULL
+) WITHOUT ROWID;

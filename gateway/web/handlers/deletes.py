@@ -43,7 +43,7 @@ async def _delete(call: Call, target: DeleteTarget) -> DeleteFailure | None:
             raise S3Error(Code.NoSuchVersion, Key=target.key)
         if target.last_modified_s is not None or target.size is not None:
             raise S3Error(Code.NotImplemented, "Only directory buckets compare LastModifiedTime and Size.")
-        found = await call.store.catalog.find(call.bucket.bucket, target.key)
+        found = await call.find(call.bucket, target.key)
         actions = actions_of(call.operation, versioned=target.version_id is not None)
         call.require_object(call.bucket, target.key, found, *actions)
         only_of = call.only_of(call.bucket, target.key, *actions)

@@ -181,7 +181,7 @@ async def find_copy_source(call: Call) -> ObjectRecord:
     expected = call.headers.get("x-amz-source-expected-bucket-owner")
     if expected is not None and expected != bucket.project:
         raise S3Error(Code.AccessDenied)
-    found = await call.store.catalog.find(bucket_name, key)
+    found = await call.find(bucket, key)
     actions = ("s3:GetObject",) if version_id is None else ("s3:GetObject", "s3:GetObjectVersion")
     call.require_object(bucket, key, found, *actions)
     if found is None:

@@ -58,6 +58,8 @@ async def post_object(call: Call) -> Answer:
         "x-amz-acl": fields.get("acl", fields.get("x-amz-acl", "")),
         "x-amz-tagging": fields.get("tagging", ""),
     }
+    if call.adopts(call.bucket):  # whose it is decides who may replace it
+        await call.find(call.bucket, call.key)
     _authorise(call, headers)
     refuse_unsupported_headers(call.operation, headers, public=call.is_public)
     success = parse_success_action(fields)
