@@ -34,6 +34,7 @@ class Inside:
     also_allowed: frozenset[str] = frozenset()
     journal: Journal = field(default_factory=Journal)
     scripts: Scripts = field(default_factory=Scripts)
+    stopping: bool = False
 
 
 class Exchange:
@@ -125,7 +126,7 @@ class Exchange:
             self.inside.journal.notify()
             for script in course.holders_within(before, entry.received):
                 await self._wait(script, entry)
-            await asyncio.sleep(pause_s)
+            await self.wire.pause(pause_s)
         return bytes(body)
 
     def _apply(self, entry: Entry, body: bytes) -> Reply:
@@ -169,11 +170,14 @@ class Exchange:
             await self._wait(script, entry)
 
     async def _wait(self, script: Script | None, entry: Entry) -> None:
-        """Until the test lets the request go on; whether the caller is still there does not matter."""
+        """Until the test lets the request go on; whether the caller is still there does not matter. When the origin is
+        stopped the request comes to nothing: raises ConnectionAbortedError."""
         if script is not None:
             ticket = script.gate.ticket()
             script.mark(entry)
             await ticket.wait()
+            if self.inside.stopping:
+                raise ConnectionAbortedError
 
     def _base(self, entry: Entry) -> Headers:
         """What every answer of S3 has, and no client of the gateway should see."""

@@ -34,10 +34,15 @@ class WatchedReader(asyncio.StreamReader):
 
     def __init__(self) -> None:
         super().__init__(limit=MAX_HEAD)
-        self.gone = False
+        self.departed = asyncio.Event()
         self._watchers: list[asyncio.Event] = []
 
+    @property
+    def gone(self) -> bool:
+        return self.departed.is_set()
+
     def wakes(self, event: asyncio.Event) -> None:
+        """Set this too when the peer goes."""
         self._watchers.append(event)
         if self.gone:
             event.set()
@@ -51,8 +56,7 @@ class WatchedReader(asyncio.StreamReader):
         super().set_exception(exc)  # type: ignore[arg-type]
 
     def _went(self) -> None:
-        self.gone = True
-        for event in self._watchers:
+        for event in (self.departed, *self._watchers):
             event.set()
 
 
@@ -104,6 +108,17 @@ class Wire:
         await self._send_paced(answer[sent:], plan.pace)
         return True
 
+    async def pause(self, seconds: float) -> None:
+        """Some time, or until the peer has gone."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self.reader.departed.wait()
+        except TimeoutError:
+            pass
+
     async def reset(self) -> None:
         """End with RST, when the peer's machine has all that was written: a reset drops what is on its way."""
         transport = self.writer.transport
@@ -141,11 +156,11 @@ class Wire:
         size, pause_s = pace or (len(data), 0.0)
         for start in range(0, len(data), max(1, size)):
             await self.send(data[start : start + size])
-            await asyncio.sleep(pause_s)
+            await self.pause(pause_s)
 
     async def _halt(self, stop: Stop, stall: "Staller") -> bool:
         if stop.act == "delay":
-            await asyncio.sleep(stop.seconds)
+            await self.pause(stop.seconds)
         elif stop.act == "stall":
             ticket = stall()
             self.reader.wakes(ticket)

@@ -88,6 +88,7 @@ class ScriptedOrigin:
 
     def start(self) -> None:
         assert self._thread is None, "the origin runs already"
+        self._inside.stopping = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="scripted origin", daemon=True)
         self._thread.start()
@@ -98,10 +99,13 @@ class ScriptedOrigin:
             raise
 
     def stop(self) -> None:
-        """Release who waits, end every connection; raises AssertionError for what hangs, or went wrong in here."""
+        """End every connection: a request that is held comes to nothing. Scripts and barriers are forgotten.
+
+        Raises AssertionError for an exchange that hangs, and for what went wrong in the origin itself.
+        """
         if self._thread is None:
             return
-        self.heal()
+        self._inside.stopping = True
         try:
             left = self._call(self._end())
         finally:
@@ -322,7 +326,9 @@ class ScriptedOrigin:
         while self._running and loop.time() < deadline:
             for exchange in self._running.values():
                 exchange.wire.writer.transport.abort()
+            self.heal()
             await asyncio.wait(self._running, timeout=STOP_TIMEOUT_S)
+        self.heal()
         left = dict(self._running)
         for task in left:
             task.cancel()
