@@ -66,7 +66,10 @@ class Wire:
     def __init__(self, reader: WatchedReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
-        writer.transport.set_write_buffer_limits(high=0)
+        # `drain` then waits until all is with the kernel. A TLS transport with a high mark of 0 pauses when nothing is
+        # left, and may never resume.
+        tls = writer.transport.get_extra_info("sslcontext") is not None
+        writer.transport.set_write_buffer_limits(high=1 if tls else 0, low=0)
 
     @property
     def open(self) -> bool:
