@@ -170,16 +170,16 @@ class HttpClient:
                     ssl=endpoint.tls,
                     server_hostname=server_name,
                 )
+        if connection.transport.is_closing():
+            raise NotReached(f"{self._name}: it closed the connection at once")
+        # Only now: when this is cancelled the loop closes the connection, and uvloop tells nobody that it is lost.
+        self._open.add(connection)
         if self._closed:
             connection.drop()
-        if connection.transport.is_closing():
-            raise NotReached(f"{self._name}: {_CLOSED if self._closed else 'it closed the connection at once'}")
+            raise NotReached(f"{self._name}: {_CLOSED}")
         return connection
 
     # For connections: gateway.origin.http_connection.Pool.
-
-    def opened(self, connection: Connection) -> None:
-        self._open.add(connection)
 
     def give_back(self, connection: Connection) -> None:
         self._idle.append(connection)
