@@ -420,15 +420,16 @@ async def test_a_silent_origin_is_too_slow_with_its_head():
 @on_both_loops
 async def test_a_head_that_drips_is_too_slow():
     async def drip(peer: Peer) -> None:
+        await peer.request()
         await peer.send(b"HTTP/1.1 200 OK\r\nX: ")
         while True:
             await peer.send(b"a")
             await asyncio.sleep(SHORT / 5)
 
     async with origin(drip, Deadlines(first_byte_s=SHORT)) as (client, _):
-        upload = await client.upload(put(0), 0)
-        with pytest.raises((TooSlow, OriginError)):
-            await upload.finish()
+        with pytest.raises(TooSlow) as caught:
+            await client.ask(GET)
+        assert caught.value.phase is Phase.FIRST_BYTE
 
 
 @on_both_loops
