@@ -93,5 +93,5 @@ def not_reached(endpoint: str) -> Iterator[None]:
         raise NotReached(f"{endpoint}: no connection in time") from error
     except ssl.SSLCertVerificationError as error:
         raise NotReached(f"{endpoint}: its certificate does not hold: {error.verify_message}") from error
-    except (OSError, UnicodeError) as error:  # a name that cannot be looked up is a UnicodeError
+    except (OSError, ValueError) as error:  # a text that can be no name is a ValueError
         raise NotReached(f"{endpoint}: {error}") from error

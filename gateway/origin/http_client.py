@@ -8,10 +8,12 @@ import asyncio
 import ssl
 from collections import deque
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final, NoReturn
 
 from gateway.origin.errors import NotReached, OriginError, Phase, not_reached
 from gateway.origin.http_connection import Connection, Response
+from gateway.origin_settings import is_no_store
 
 __all__ = ["Deadlines", "EarlyAnswer", "Endpoint", "HttpClient", "Response", "Upload"]
 
@@ -182,17 +184,20 @@ class HttpClient:
                     ssl=endpoint.tls,
                     server_hostname=server_name,
                 )
+        if connection.transport.is_closing():
+            raise NotReached(f"{self._name}: it closed the connection at once")
+        peer = connection.transport.get_extra_info("peername")
+        if is_no_store(ip_address(peer[0].partition("%")[0])):  # a name can lead anywhere
+            connection.drop()
+            raise NotReached(f"{self._name}: its name stands for {peer[0]}, where no store is")
+        # Only now: when this is cancelled the loop closes the connection, and uvloop tells nobody that it is lost.
+        self._open.add(connection)
         if self._is_closed:
             connection.drop()
             raise NotReached(f"{self._name}: {_CLOSED}")
-        if connection.transport.is_closing():
-            raise NotReached(f"{self._name}: it closed the connection at once")
         return connection
 
     # For connections: gateway.origin.http_connection.Pool.
-
-    def opened(self, connection: Connection) -> None:
-        self._open.add(connection)
 
     def give_back(self, connection: Connection) -> None:
         self._idle.append(connection)

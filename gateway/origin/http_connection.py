@@ -30,8 +30,6 @@ _PIECE = 64  # what a piece costs beside its bytes: a body in pieces of one byte
 class Pool(Protocol):
     """What a connection needs of the pool it belongs to."""
 
-    def opened(self, connection: "Connection") -> None: ...
-
     def give_back(self, connection: "Connection") -> None:
         """It is whole, quiet and free for the next request."""
         ...
@@ -76,7 +74,6 @@ class Connection(asyncio.Protocol):
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._poll.register(sock.fileno(), select.POLLIN)
-        self._pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
         response = self._response
@@ -94,7 +91,8 @@ class Connection(asyncio.Protocol):
         response = self._response
         if response is None:
             self._pool.unfit(self)
-        elif response.reader.end():
+        elif self.transport.get_extra_info("ssl_object") is None and response.reader.end():
+            # Over TLS anybody could have cut it off: not every loop tells a close_notify from a bare FIN.
             response.received(b"")
         else:
             response.broken(None)

@@ -5,12 +5,15 @@ after its last step, what was deleted is gone for readers that have not begun.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import md5
 
 from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, FileRegion, PartBody, StoredBody
-from gateway.origin.errors import BodyNotFound, OriginError
+from gateway.origin.errors import BodyChanged, BodyNotFound, OriginError
+from gateway.origin.survey import ExaminedBody, LyingBody
 
 STEPS = ("create", "write", "finish", "store", "open", "read", "copy", "assemble", "describe", "delete", "abort")
 
@@ -86,17 +89,22 @@ class MemoryOrigin:
         """`own_keys`: one body at a time may lie under its key alone; `settle_s`: late writes take effect so long."""
         self.own_keys = own_keys
         self.settle_s = settle_s
+        self.survey = MemorySurvey(self)
         self.faults = Faults()
         self.bodies: dict[str, bytes] = {}
         self.metas: dict[str, BodyMeta] = {}
         self.manifests: dict[str, tuple[tuple[str, int], ...]] = {}
         self.unfinished: set[str] = set()
         self.open_readers = 0
+        self.versions: Counter[str] = Counter()
 
     def locate(self, bucket: str, key: str, write_id: str) -> str:
         return f"{bucket}/{key}@{write_id}"
 
     def own_location(self, bucket: str, key: str) -> str | None:
+        return f"{bucket}/{key}" if self.own_keys else None
+
+    def foreign_location(self, bucket: str, key: str) -> str | None:
         return f"{bucket}/{key}" if self.own_keys else None
 
     def locate_upload(self, object_location: str) -> str:
@@ -131,6 +139,8 @@ class MemoryOrigin:
     ) -> BodyReader:
         await self.faults.before("open")
         data = self._whole(location)
+        if etag is not None and etag != self._etag(location):
+            raise BodyChanged(location)
         await self.faults.after("open")
         self.open_readers += 1
         return _Reader(self, data)
@@ -191,8 +201,14 @@ class MemoryOrigin:
         if meta is not None:
             self.metas[location] = meta
 
+    def put_behind(self, location: str, data: bytes) -> None:
+        """Somebody else puts a body there; its ETag tells it from the one before."""
+        self.bodies[location] = data
+        self.metas.pop(location, None)
+        self.versions[location] += 1
+
     def _etag(self, location: str) -> str | None:
-        return f'"{location}"' if self.own_keys else None
+        return f'"{location}~{self.versions[location]}"' if self.own_keys else None
 
     def _begin(self, location: str) -> None:
         if location in self.bodies or location in self.unfinished:
@@ -206,6 +222,35 @@ class MemoryOrigin:
             return self.bodies[location]
         except KeyError:
             raise BodyNotFound(location) from None
+
+
+class MemorySurvey:
+    """What lies there; bodies without a description are somebody else's."""
+
+    def __init__(self, origin: MemoryOrigin) -> None:
+        self._origin = origin
+
+    async def bodies(self, bucket: str, prefix: str, after: str) -> AsyncIterator[list[LyingBody]]:
+        place = f"{bucket}/{prefix}"
+        for location in sorted(self._origin.bodies):
+            if location.startswith(place) and location > after and "?" not in location:
+                below = location.removeprefix(place)
+                keys = tuple(dict.fromkeys((re.sub(r"@[0-9a-f]{32}$", "", below), below)))
+                size = len(self._origin.bodies[location])
+                yield [LyingBody(location, keys, size, self._origin._etag(location), location)]
+
+    async def examine(self, location: str) -> ExaminedBody | None:
+        await self._origin.faults.before("examine")
+        data = self._origin.bodies.get(location)
+        if data is None:
+            return None
+        etag, meta = f'"{md5(data).hexdigest()}"', self._origin.metas.get(location)
+        if meta is None:
+            return ExaminedBody(len(data), etag, self._origin._etag(location), 1)
+        return ExaminedBody(
+            len(data), meta.etag or etag, self._origin._etag(location), 1, meta.uploader, meta.write_id, meta.key,
+            meta.headers, meta.metadata, meta.tags,
+        )  # fmt: skip
 
 
 class _Writer:
