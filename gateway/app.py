@@ -6,7 +6,6 @@ import resource
 import signal
 import ssl
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,12 +14,8 @@ from aiohttp import web
 
 from gateway.config import ConfigError, Settings
 from gateway.errors import S3Error
-from gateway.objects.background import Background
-from gateway.objects.collector import Collector
-from gateway.objects.places import confirm_origins, remember_origins
-from gateway.objects.rooms import MemoryBudget, Rooms
+from gateway.objects.rooms import Rooms
 from gateway.objects.sweeper import recover, sweep, sweep_forever
-from gateway.origin.base import Origin
 from gateway.origin.errors import OriginError
 from gateway.policy.evaluate import Rules
 from gateway.policy_watch import AUTHOR, PolicyWatch
@@ -32,8 +27,9 @@ from gateway.startup import (
     check_seals,
     left_buckets,
     listening,
+    now_s,
     only_server_of,
-    open_origin,
+    open_rooms,
     tls_context,
 )
 from gateway.store.bucket_changes import PolicyRefused
@@ -41,7 +37,6 @@ from gateway.store.database import Database, StoreError
 from gateway.store.key_ring import KeyRingError, load_key_ring
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
-from gateway.threads import Threads
 from gateway.web.call import Services
 from gateway.web.logs import configure_logging
 from gateway.web.probes import probes
@@ -119,46 +114,34 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
     ring = load_key_ring(settings)
     read_folder(settings.policies.path, settings.origins)  # before anything is touched
     database = await Database.open(settings.store.path, check=True)
-    background = Background()
-    origins: dict[str, Origin] = {}
-    hashing = Threads(_HASHING_THREADS, "hash")
     try:
-        await confirm_origins(database, settings.roots)
-        for name, origin in settings.origins.items():
-            origins[name] = open_origin(name, origin)
-        await remember_origins(database, settings.roots)
         store = Store(database, ring)
         await check_seals(store, settings.secrets.key_ring)
-        rooms = Rooms(
-            store=store,
-            origins=origins,
-            limits=settings.limits,
-            background=background,
-            collector=Collector(store.catalog, origins, background, _now_s),
-            budget=MemoryBudget(settings.limits.memory_budget),
-            now_s=_now_s,
-            hashing=hashing,
-        )
-        await recover(rooms)
-        rulebook = await _open_rulebook(settings, store)
-        for bucket, what in left_buckets(store.buckets.all(), rulebook.rules.policies, origins):
-            _log.warning("bucket %s: %s", bucket, what)
-        keepers = [background.start(sweep_forever(rooms), "sweeper")]
-        if settings.policies.watch:
-            watch = PolicyWatch(rulebook, store.revisions, store.audit, settings.policies.path, settings.origins)
-            keepers.append(background.start(watch.run(), "policies"))
-        try:
-            yield Services(settings, store, rooms, rulebook, _verifier(settings), SessionTokens(ring))
-        finally:
-            for keeper in keepers:
-                keeper.cancel()
-        await _sweep_once_more(rooms)
+        async with open_rooms(settings, store) as rooms:
+            await recover(rooms)
+            rulebook = await _open_rulebook(settings, store)
+            for bucket, what in left_buckets(store.buckets.all(), rulebook.rules.policies, rooms.origins):
+                _log.warning("bucket %s: %s", bucket, what)
+            async with _keepers(settings, rooms, rulebook):
+                yield Services(settings, store, rooms, rulebook, _verifier(settings), SessionTokens(ring))
+            await _sweep_once_more(rooms)
     finally:
-        await background.close(settings.limits.drain_s)
-        for opened in origins.values():
-            await opened.close()
         await database.close()
-        await hashing.close()
+
+
+@asynccontextmanager
+async def _keepers(settings: Settings, rooms: Rooms, rulebook: Rulebook) -> AsyncIterator[None]:
+    """What goes on beside the requests."""
+    store, start = rooms.store, rooms.background.start
+    keepers = [start(sweep_forever(rooms), "sweeper")]
+    if settings.policies.watch:
+        watch = PolicyWatch(rulebook, store.revisions, store.audit, settings.policies.path, settings.origins)
+        keepers.append(start(watch.run(), "policies"))
+    try:
+        yield
+    finally:
+        for keeper in keepers:
+            keeper.cancel()
 
 
 async def _sweep_once_more(rooms: Rooms) -> None:
@@ -176,7 +159,7 @@ async def _open_rulebook(settings: Settings, store: Store) -> Rulebook:
         settings.origins,
         author=AUTHOR,
         comment="applied at start",
-        now_s=_now_s(),
+        now_s=now_s(),
     )
     await store.buckets.load()
     rulebook = Rulebook(store.revisions, settings.origins, Rules(policies, revision))
@@ -206,7 +189,3 @@ def _announce(line: str) -> None:
         sys.stdout.flush()
     except OSError:
         _log.info("%s", line)
-
-
-def _now_s() -> int:
-    return int(time.time())

@@ -17,6 +17,7 @@ from gateway.policy.evaluate import Rules
 from gateway.policy.model import PolicySet
 from gateway.store.bucket_changes import BucketChanges
 from gateway.store.buckets import Bucket
+from gateway.store.ledger import NO_LIMITS, Allowance
 from gateway.store.revisions import NewRevision, Revision, RevisionConflict, Revisions, digest_of
 
 _log = logging.getLogger("anbar.policies")
@@ -207,3 +208,13 @@ async def _parse_old(texts: Mapping[str, str] | None, origins: Collection[str]) 
         return await asyncio.to_thread(parse_texts, texts, origins)
     except ConfigError:  # an origin that it names is gone from gateway.toml
         return None
+
+
+def allowance_of(policies: PolicySet, bucket: Bucket) -> Allowance:
+    """The limits on what is stored in a bucket."""
+    project, category = policies.project(bucket.project), policies.bucket(bucket.bucket)
+    if project is None:
+        return NO_LIMITS
+    if category is None:
+        return Allowance(project.quota, open_uploads=project.max_open_uploads)
+    return Allowance(project.quota, category.quota, category.quota_per_uploader, project.max_open_uploads)

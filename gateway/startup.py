@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +16,10 @@ from typing import NoReturn
 from cryptography import x509
 
 from gateway.config import Listen, Settings, Tls
+from gateway.objects.background import Background
+from gateway.objects.collector import Collector
+from gateway.objects.places import confirm_origins, remember_origins
+from gateway.objects.rooms import MemoryBudget, Rooms
 from gateway.origin.base import Origin
 from gateway.origin.credentials import credentials_of
 from gateway.origin.directory import DirectoryOrigin
@@ -33,6 +38,7 @@ from gateway.threads import Threads
 _log = logging.getLogger("anbar")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SURVEY_THREADS = 2
+_HASHING_THREADS = 2
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -44,11 +50,46 @@ class TlsError(Exception):
     """The files of `[server] tls` cannot be served with; the text names the file."""
 
 
-def open_origin(name: str, settings: OriginSettings) -> Origin:
-    """An origin that can be used; raises StartError."""
+@contextlib.asynccontextmanager
+async def open_rooms(settings: Settings, store: Store, *, beside: bool = False) -> AsyncIterator[Rooms]:
+    """What operations on objects need; at the end it waits for what they have begun, and closes the origins.
+
+    `beside`: another process may be serving. Raises StartError; OriginError: an origin is another one, or not there.
+    """
+    background, hashing = Background(), Threads(_HASHING_THREADS, "hash")
+    origins: dict[str, Origin] = {}
+    try:
+        await confirm_origins(store.database, settings.roots)
+        for name, origin in settings.origins.items():
+            origins[name] = open_origin(name, origin, beside=beside)
+        await remember_origins(store.database, settings.roots)
+        yield Rooms(
+            store=store,
+            origins=origins,
+            limits=settings.limits,
+            background=background,
+            collector=Collector(store.catalog, origins, background, now_s),
+            budget=MemoryBudget(settings.limits.memory_budget),
+            now_s=now_s,
+            hashing=hashing,
+        )
+    finally:
+        await background.close(settings.limits.drain_s)
+        for opened in origins.values():
+            await opened.close()
+        await hashing.close()
+
+
+def now_s() -> int:
+    """Seconds since the epoch."""
+    return int(time.time())
+
+
+def open_origin(name: str, settings: OriginSettings, *, beside: bool = False) -> Origin:
+    """An origin that can be used, beside another process or alone; raises StartError."""
     if isinstance(settings, S3OriginSettings):
         return open_s3_origin(name, settings)
-    return _open_directory(name, settings)
+    return _open_directory(name, settings, beside=beside)
 
 
 @contextlib.asynccontextmanager
@@ -100,10 +141,10 @@ def _origin_tls(name: str, settings: S3OriginSettings) -> ssl.SSLContext:
     return context
 
 
-def _open_directory(name: str, settings: DirectoryOriginSettings) -> Origin:
+def _open_directory(name: str, settings: DirectoryOriginSettings, *, beside: bool) -> Origin:
     """An origin in whose directory a file could be made; raises StartError."""
     try:
-        opened = DirectoryOrigin(settings.path, durable=settings.durable)
+        opened = DirectoryOrigin(settings.path, durable=settings.durable, beside=beside)
         _try_to_write(settings.path)
     except FileExistsError:
         raise StartError(f"origin {name}: {settings.path}: not a directory") from None

@@ -4,7 +4,7 @@ import asyncio
 import getpass
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.store.audit import Audit
     from gateway.store.database import Database
     from gateway.store.revisions import Revisions
+    from gateway.store.store import Store
 
 T = TypeVar("T")
 
@@ -119,6 +120,21 @@ async def open_store(settings: Settings) -> AsyncIterator[OpenStore]:
         raise Refused(f"there is no access key {error}") from None
     except S3Error as error:
         raise Refused(f"the store could not do it: {error.__cause__ or error.message}") from error
+
+
+@asynccontextmanager
+async def open_whole_store(settings: Settings) -> AsyncIterator["Store"]:
+    """The same, with all that a gateway has of it."""
+    from gateway.store.key_ring import load_key_ring
+    from gateway.store.store import Store
+
+    async with open_store(settings) as opened:
+        yield Store(opened.database, load_key_ring(settings))
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run one piece of work, from a command."""
+    return asyncio.run(work)
 
 
 def run_with_store(settings: Settings, work: Callable[[OpenStore], Awaitable[T]]) -> T:

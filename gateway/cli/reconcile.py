@@ -1,8 +1,8 @@
 """anbar reconcile: is what the store says so? What lies at the origins is held against it, and usage counted anew."""
 
-import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +23,7 @@ from gateway.cli.installation import (
     print_table,
     run_with_store,
 )
+from gateway.cli.progress import Progress
 from gateway.cli.usage import require_known
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from gateway.store.recount import Correction
 
 _AMOUNTS = ("bytes", "objects", "reserved_bytes", "reserved_objects")
-_PROGRESS_EVERY_S = 0.5
 _MOST_SHOWN = 200
 _MENDED = ("restored", "changed")
 _MEANING = {
@@ -111,9 +111,11 @@ class _Work:
         corrections = await find_corrections(store.database, self._project, self._category)
         if corrections and not self._wanted.dry_run:
             corrections = await correct(store.database, operator(), int(time.time()), self._project, self._category)
-        progress = _Progress()
+        progress = Progress()
         try:
-            count, bad = await check_bodies(store.database, self._roots, progress.show, self._project, self._category)
+            count, bad = await check_bodies(
+                store.database, self._roots, _looked_at(progress), self._project, self._category
+            )
         finally:
             progress.end()
         return _Found(drifts, corrections, count, bad)
@@ -144,10 +146,10 @@ class _Work:
         buckets = Buckets(store.database)
         await buckets.load()
         adoptions = Adoptions(store.database, Catalog(store.database))
-        progress = _Progress()
+        progress = Progress()
         found: list[Drift] = []
         async with open_surveys(self._installation.settings) as surveys:
-            search = DriftSearch(surveys, adoptions, self._wanted, lambda: int(time.time()), progress.show)
+            search = DriftSearch(surveys, adoptions, self._wanted, lambda: int(time.time()), _looked_at(progress))
             try:
                 for bucket in sorted(buckets.all(), key=lambda each: each.bucket):
                     if self._is_asked(bucket.project, bucket.category) and bucket.origin in surveys:
@@ -172,23 +174,8 @@ class _Work:
             require_known("category", self._category, categories)
 
 
-class _Progress:
-    """A line on standard error that is written over, for who looks at a terminal."""
-
-    def __init__(self) -> None:
-        self._wanted = sys.stderr.isatty()
-        self._next_s = time.monotonic() + _PROGRESS_EVERY_S
-        self._shown = False
-
-    def show(self, count: int) -> None:
-        if self._wanted and time.monotonic() >= self._next_s:
-            print(f"\r{count:,} bodies looked at", end="", file=sys.stderr, flush=True)
-            self._next_s = time.monotonic() + _PROGRESS_EVERY_S
-            self._shown = True
-
-    def end(self) -> None:
-        if self._shown:
-            print(file=sys.stderr)
+def _looked_at(progress: Progress) -> Callable[[int], None]:
+    return lambda count: progress.show(f"{count:,} bodies looked at")
 
 
 def _as_json(found: _Found, *, dry_run: bool) -> dict[str, Any]:

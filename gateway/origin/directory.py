@@ -39,8 +39,9 @@ class DirectoryOrigin:
     md5_etags = False
     settle_s = 0
 
-    def __init__(self, root: Path, *, durable: bool = True) -> None:
-        self._disk = Disk(root, durable=durable)
+    def __init__(self, root: Path, *, durable: bool = True, beside: bool = False) -> None:
+        """`beside`: another process may be reading and writing there, too."""
+        self._disk = Disk(root, durable=durable, beside=beside)
         self._threads = Threads(_THREADS, "origin")
         self._run = self._threads.run
         self.survey = DirectorySurvey(root, self._threads)

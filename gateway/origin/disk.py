@@ -52,15 +52,16 @@ class Disk:
     """The files below one directory, by their paths; a folder's path ends with "/".
 
     Every method may be called in any thread, and raises OSError.
-    `durable` False leaves out every fsync.
+    `durable` False leaves out every fsync. `beside`: another process may be reading there.
     """
 
-    def __init__(self, root: Path, *, durable: bool) -> None:
+    def __init__(self, root: Path, *, durable: bool, beside: bool = False) -> None:
         self._root = str(root)
         self._durable = durable
         self._leaving = f"{self._root}/{_LEAVING}"
         os.makedirs(root, mode=0o700, exist_ok=True)
-        shutil.rmtree(self._leaving, ignore_errors=True)  # whoever read there is gone
+        if not beside:
+            shutil.rmtree(self._leaving, ignore_errors=True)  # whoever read there is gone
 
     def path(self, location: str) -> str:
         """Where a location lies; does not block."""

@@ -14,14 +14,14 @@ from gateway.objects.rooms import Rooms
 from gateway.policy.evaluate import NO_CONTEXT, Context, Decision, Resource, Rules
 from gateway.policy.model import Identity
 from gateway.policy.spans import Span
-from gateway.rulebook import Rulebook
+from gateway.rulebook import Rulebook, allowance_of
 from gateway.s3.address import Address, encode_key
 from gateway.s3.operations import Operation, actions_of
 from gateway.sigv4.model import WireRequest
 from gateway.sigv4.signature import Verified, Verifier
 from gateway.store.access_keys import OpenedKey
 from gateway.store.buckets import Bucket
-from gateway.store.ledger import NO_LIMITS, Allowance
+from gateway.store.ledger import Allowance
 from gateway.store.records import NULL_VERSION, ObjectRecord, UploadRecord
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
@@ -123,13 +123,7 @@ class Call:
     @property
     def allowance(self) -> Allowance:
         """The limits on what is stored in this call's bucket."""
-        policies, bucket = self.rules.policies, self.bucket
-        project, category = policies.project(bucket.project), policies.bucket(bucket.bucket)
-        if project is None:
-            return NO_LIMITS
-        if category is None:
-            return Allowance(project.quota, open_uploads=project.max_open_uploads)
-        return Allowance(project.quota, category.quota, category.quota_per_uploader, project.max_open_uploads)
+        return allowance_of(self.rules.policies, self.bucket)
 
     @property
     def charged(self) -> str:

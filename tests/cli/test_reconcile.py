@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.reconcile import _Progress
 from tests.support.caller import Caller
 from tests.support.gateway import Gateway, GatewayError
 from tests.support.oracle import usage_is_the_sum_of_the_objects
@@ -119,13 +118,3 @@ def test_without_a_gateway_it_works_too(tmp_path):
         connection.execute("DELETE FROM usage")
     assert len(told(gateway)["corrections"]) == 3
     usage_is_the_sum_of_the_objects(gateway)
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_progress_is_for_terminals(monkeypatch, capsys, terminal):
-    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
-    monkeypatch.setattr("gateway.cli.reconcile._PROGRESS_EVERY_S", 0.0)
-    progress = _Progress()
-    progress.show(1500)
-    progress.end()
-    assert capsys.readouterr().err == ("\r1,500 bodies looked at\n" if terminal else "")
