@@ -21,7 +21,7 @@ from gateway.origin.s3.documents import parse_etag, parse_upload_id, parse_uploa
 from gateway.origin.s3.entries import Kept, parse_entries, render_entries
 from gateway.origin.s3.failures import Refused
 from gateway.origin.s3.pieces import MOST_AT_ONCE, PiecesWriter
-from gateway.origin.s3.places import Place, fresh_location, is_cut, own_location, parse_place
+from gateway.origin.s3.places import Place, fresh_location, own_location, parse_place
 from gateway.origin.s3.requests import UNSIGNED_PAYLOAD, Request
 from gateway.origin.s3.session import Session
 from gateway.threads import Threads
@@ -109,13 +109,14 @@ class S3Origin:
     ) -> str | None:
         if offset or meta is None or not self._profile.copy_object or size > self._profile.max_copy_bytes:
             return await self._copy_through(source, offset, size, target, meta, etag)
-        headers = {**self._entries(meta), **_REPLACE, "x-amz-copy-source": f"/{source}"}
+        place = parse_place(target)
+        headers = {**self._entries(place, meta), **_REPLACE, "x-amz-copy-source": f"/{source}"}
         if self._profile.tagging:
             headers["x-amz-tagging-directive"] = "REPLACE"
         if etag is not None:
             headers["x-amz-copy-source-if-match"] = etag
         try:
-            answer = await self._session.document(Request("PUT", parse_place(target), headers=headers), slow=True)
+            answer = await self._session.document(Request("PUT", place, headers=headers), slow=True)
             return parse_etag(answer)
         except Refused as error:
             raise BodyChanged(source) if error.status == 412 else error from error
@@ -124,7 +125,7 @@ class S3Origin:
 
     async def begin_upload(self, location: str, meta: BodyMeta) -> str:
         place = parse_place(location)
-        request = Request("POST", place, "uploads=", headers=self._entries(meta))
+        request = Request("POST", place, "uploads=", headers=self._entries(place, meta))
         upload_id = parse_upload_id(await self._session.document(request, repeatable=False))
         return f"{place.object_location}?uploadId={quote(upload_id, safe='-._~')}"
 
@@ -193,7 +194,7 @@ class S3Origin:
         self, location: str, meta: BodyMeta | None, size: int, payload_hash: str, md5: bytes | None = None
     ) -> Request:
         place = parse_place(location)
-        headers = self._entries(meta) if meta is not None else {}
+        headers = self._entries(place, meta) if meta is not None else {}
         if md5 is not None:
             headers["content-md5"] = _base64(md5)
         if place.part_number is not None:
@@ -209,11 +210,11 @@ class S3Origin:
             headers["if-none-match"] = "*"  # nothing that the catalog does not know of is ever replaced
         return Request("PUT", place, "", headers, payload_hash, size)
 
-    def _entries(self, meta: BodyMeta) -> dict[str, str]:
+    def _entries(self, place: Place, meta: BodyMeta) -> dict[str, str]:
         return render_entries(
             meta,
             native_tags=self._profile.tagging,
-            cut_key=is_cut(meta.key),
+            cut_key=place.may_be_cut,
             most_bytes=self._profile.max_metadata_bytes,
         )
 
@@ -303,13 +304,14 @@ class S3Origin:
         described = BodyMeta(
             meta.bucket, meta.key, meta.uploader, kept.write_id or "", meta.etag, meta.headers, meta.metadata, meta.tags
         )
+        place = parse_place(location)
         headers = {
-            **self._entries(described),
+            **self._entries(place, described),
             **_REPLACE,
             "x-amz-copy-source": f"/{location}",
             "x-amz-copy-source-if-match": etag,
         }
-        answer = await self._session.document(Request("PUT", parse_place(location), headers=headers), slow=True)
+        answer = await self._session.document(Request("PUT", place, headers=headers), slow=True)
         return parse_etag(answer)
 
 
