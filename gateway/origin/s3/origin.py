@@ -17,7 +17,14 @@ from gateway.origin.errors import BodyChanged, BodyExists, BodyNotFound, OriginE
 from gateway.origin.http_client import Response, Upload
 from gateway.origin.providers import Provider
 from gateway.origin.s3.bodies import S3Reader, S3Writer, check_etag
-from gateway.origin.s3.documents import parse_etag, parse_upload_id, parse_uploads, render_complete, render_tagging
+from gateway.origin.s3.documents import (
+    parse_etag,
+    parse_upload_id,
+    parse_uploads,
+    quoted,
+    render_complete,
+    render_tagging,
+)
 from gateway.origin.s3.entries import Kept, parse_entries, render_entries
 from gateway.origin.s3.failures import Refused
 from gateway.origin.s3.pieces import MOST_AT_ONCE, PiecesWriter
@@ -320,7 +327,7 @@ def _etag_of(response: Response, location: str) -> str:
     etag = response.headers.get("etag", "")
     if not etag:
         raise OriginError(f"{location}: the origin gave no ETag")
-    return etag if etag.startswith(('"', "W/")) else f'"{etag}"'
+    return quoted(etag)
 
 
 def _is_range(response: Response, offset: int, size: int) -> bool:
