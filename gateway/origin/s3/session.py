@@ -27,7 +27,7 @@ from gateway.origin.http_client import Deadlines, EarlyAnswer, Endpoint, HttpCli
 from gateway.origin.providers import Upstream
 from gateway.origin.resilience import Breaker, RetryBudget, pause_s
 from gateway.origin.s3.documents import parse_error
-from gateway.origin.s3.failures import BadCredentials, Busy, ClockSkewed, failure_of
+from gateway.origin.s3.failures import BadCredentials, Busy, ClockSkewed, Failed, failure_of
 from gateway.origin.s3.requests import Request, RequestSigner
 
 _log = logging.getLogger("anbar.origin")
@@ -210,7 +210,7 @@ class Session:
         found = parse_error(text) if text else None
         code, message = (found.code, found.message) if found else ("", "")
         error = failure_of(status, code, message, self._told(request))
-        if isinstance(error, Busy):
+        if isinstance(error, Busy | Failed):
             self._breaker_failed(error)
         elif self._breaker.succeeded():
             _log.warning("origin %s answers again", self.name)
