@@ -69,6 +69,12 @@ class Server:
         self.port = 0
         self.connections = 0
         self.tasks: set[asyncio.Task[None]] = set()
+        self._arrived = asyncio.Condition()
+
+    async def saw(self, count: int) -> None:
+        """So many requests have arrived."""
+        async with self._arrived:
+            await self._arrived.wait_for(lambda: len(self.seen) >= count)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -102,7 +108,9 @@ class Server:
         headers = dict(line.split(": ", 1) for line in lines[1:-2])
         step = self.script.pop(0)
         body = b"" if step.early else await reader.readexactly(int(headers.get("content-length", 0)))
-        self.seen.append(Seen(method, target, headers, body))
+        async with self._arrived:
+            self.seen.append(Seen(method, target, headers, body))
+            self._arrived.notify_all()
         if step.hangs:
             await reader.read(-1)
             return False

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.origin import resilience
 from gateway.origin.credentials import OriginCredentials
-from gateway.origin.errors import BodyNotFound, OriginDown, OriginError, OutcomeUnknown
+from gateway.origin.errors import BodyNotFound, NotReached, OriginDown, OriginError, OutcomeUnknown
 from gateway.origin.resilience import FAILURES_TO_OPEN
 from gateway.origin.s3 import session as module
 from gateway.origin.s3.failures import BadCredentials, Busy, ClockSkewed, Failed, MayNot, Refused
@@ -84,7 +84,9 @@ async def test_a_refusal_is_final_and_a_redirect_is_one(refused, kind):
         assert len(server.seen) == 1
 
 
-@pytest.mark.parametrize("lost", [LOST, answer(504), Step(b"garbage\r\n\r\n", close=True), refusal(500, "InternalError")])
+@pytest.mark.parametrize(
+    "lost", [LOST, answer(504), Step(b"garbage\r\n\r\n", close=True), refusal(500, "InternalError")]
+)
 async def test_what_may_not_be_repeated_is_sent_once(lost):
     async with talking(lost, answer()) as (server, session):
         with pytest.raises(OutcomeUnknown):
@@ -120,7 +122,12 @@ async def test_too_slow_a_beginning_leaves_the_outcome_open():
 async def test_a_kept_connection_that_died_meanwhile_costs_no_failure(monkeypatch):
     """The origin closes it just as the next request is sent: repeated at once, and nobody's fault."""
     paused: list[int] = []
-    monkeypatch.setattr(module, "pause_s", lambda attempt: paused.append(attempt) or 0)
+
+    def pause_s(attempt: int) -> float:
+        paused.append(attempt)
+        return 0
+
+    monkeypatch.setattr(module, "pause_s", pause_s)
     async with talking(answer(), LOST, answer(200, b"x")) as (server, session):
         (await session.ask(GET)).close()
         assert await session.document(GET) == b"x"
@@ -131,8 +138,7 @@ async def test_a_kept_connection_that_died_meanwhile_costs_no_failure(monkeypatc
 async def test_retries_end_with_the_budget():
     most = int(resilience.MOST_SAVED_RETRIES)
     async with talking(refusal(409, "OperationAborted"), again=True, retries=1000) as (server, session):
-        monkey = session._breaker
-        monkey.failed = lambda: False  # type: ignore[method-assign]
+        session._breaker.failed = lambda: False  # type: ignore[method-assign]
         with pytest.raises(Busy):
             await session.ask(GET)
         assert len(server.seen) == 1 + most
@@ -166,8 +172,7 @@ async def test_a_trial_that_is_cancelled_is_followed_by_another():
         session._breaker._closed_from = 0.0
         server.script[0] = HANGS
         trial = asyncio.ensure_future(session.ask(GET))
-        while len(server.seen) == FAILURES_TO_OPEN:
-            await asyncio.sleep(0.001)
+        await server.saw(FAILURES_TO_OPEN + 1)
         trial.cancel()
         await asyncio.gather(trial, return_exceptions=True)
         with pytest.raises(OriginDown, match="asked again in"):
@@ -308,7 +313,7 @@ async def test_a_refusal_that_cannot_be_read_is_known_by_its_status(status, kind
 async def test_everything_together_has_a_deadline(whole):
     async with talking(HANGS, answer(), whole_s=0.1) as (server, session):
         started = time.perf_counter()
-        with pytest.raises(OutcomeUnknown, match="0.1 seconds"):
+        with pytest.raises(OutcomeUnknown, match="not done in"):
             await whole(session, PUT, b"12345")
         assert time.perf_counter() - started < 1
         (await session.ask(GET)).close()
@@ -324,8 +329,7 @@ async def test_what_is_slow_by_nature_has_until_the_deadline_of_the_whole():
 async def test_cancelled_requests_leave_no_connection_behind():
     async with talking(HANGS, again=True) as (server, session):
         asking = [asyncio.ensure_future(session.document(GET)) for _ in range(20)]
-        while len(server.seen) < 8:
-            await asyncio.sleep(0.001)
+        await server.saw(8)
         for each in asking:
             each.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
@@ -406,7 +410,11 @@ async def test_more_bytes_than_announced_are_no_failure_of_the_origin():
 @pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize(
     ("told", "following", "kind"),
-    [("InvalidAccessKeyId", SECOND, OriginDown), ("InvalidAccessKeyId", None, BadCredentials), ("RequestTimeTooSkewed", None, OriginDown)],
+    [
+        ("InvalidAccessKeyId", SECOND, OriginDown),
+        ("InvalidAccessKeyId", None, BadCredentials),
+        ("RequestTimeTooSkewed", None, OriginDown),
+    ],
 )
 async def test_a_streamed_body_is_gone_but_the_next_one_has_more_luck(told, following, kind, early):
     keys = Keys(next=following)
@@ -440,7 +448,7 @@ async def test_an_upload_waits_for_a_connection_and_tries_for_it_again(monkeypat
         async def upload(head, size):
             if not failed:
                 failed.append(1)
-                raise module.NotReached("no connection in time")
+                raise NotReached("no connection in time")
             return await real(head, size)
 
         monkeypatch.setattr(client, "upload", upload)
@@ -450,8 +458,7 @@ async def test_an_upload_waits_for_a_connection_and_tries_for_it_again(monkeypat
 async def test_a_session_closes_with_requests_under_way():
     async with talking(HANGS) as (server, session):
         asking = asyncio.ensure_future(session.ask(GET, repeatable=False))
-        while not server.seen:
-            await asyncio.sleep(0.001)
+        await server.saw(1)
         await session.close()
         with pytest.raises(OriginError, match="closed"):
             await asking
