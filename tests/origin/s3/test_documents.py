@@ -69,7 +69,9 @@ def test_an_error_is_known_by_its_name():
     assert parse_error(b"<Error/>") == ErrorAnswer("", "")
 
 
-@pytest.mark.parametrize("body", [b"", b"<html><body>502", b"<html/>", b"<Errors><Code>x</Code></Errors>", b"\xff\xfe", b"{}"])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html><body>502", b"<html/>", b"<Errors><Code>x</Code></Errors>", b"\xff\xfe", b"{}"]
+)
 def test_what_is_no_error_document_is_none(body):
     assert parse_error(body) is None
 

@@ -44,7 +44,9 @@ def test_everything_comes_back(key, uploader, headers, metadata, tags):
 
 
 def test_plain_values_travel_as_others_read_them():
-    meta = meta_with(headers={"content-type": "image/png"}, metadata={"artist": "Googoosh"}, tags={"a": "1", "b c": "é"})
+    meta = meta_with(
+        headers={"content-type": "image/png"}, metadata={"artist": "Googoosh"}, tags={"a": "1", "b c": "é"}
+    )
     assert rendered(meta, native_tags=True, cut_key=False) == {
         "content-type": "image/png",
         "x-amz-meta-artist": "Googoosh",
@@ -67,7 +69,9 @@ def test_no_tags_and_no_write_leave_no_entry():
     assert parse_entries(sent).tags is None
 
 
-@pytest.mark.parametrize("name", ["anbar-write", "anbar-uploader", "ANBAR-Write", "Anbar-uploader", "anbar-header-expires"])
+@pytest.mark.parametrize(
+    "name", ["anbar-write", "anbar-uploader", "ANBAR-Write", "Anbar-uploader", "anbar-header-expires"]
+)
 def test_a_users_name_like_ours_stays_the_users(name):
     sent = rendered(meta_with(metadata={name: "forged"}))
     kept = parse_entries({each.lower(): value for each, value in sent.items()})
@@ -112,7 +116,9 @@ def test_entries_of_others_set_no_header_but_the_standard_ones():
     ],
 )
 def test_an_encoded_word_that_is_none_or_must_not_be_decoded_stays_as_it_is(text):
-    kept = parse_entries({f"{METADATA}a": text, f"{METADATA}anbar-uploader": text, f"{METADATA}anbar-header-expires": text})
+    kept = parse_entries(
+        {f"{METADATA}a": text, f"{METADATA}anbar-uploader": text, f"{METADATA}anbar-header-expires": text}
+    )
     assert (kept.metadata, kept.uploader, kept.headers) == ({"a": text}, text, {"expires": text})
 
 

@@ -112,7 +112,9 @@ def test_where_a_request_goes():
     assert (render(bucket).target, render(bucket, virtual=True).target) == ("/photos", "/")
 
 
-@pytest.mark.parametrize(("method", "length"), [("PUT", "0"), ("POST", "0"), ("GET", None), ("HEAD", None), ("DELETE", None)])
+@pytest.mark.parametrize(
+    ("method", "length"), [("PUT", "0"), ("POST", "0"), ("GET", None), ("HEAD", None), ("DELETE", None)]
+)
 def test_what_could_have_a_body_says_that_it_has_none(method, length):
     sent = render(Request(method, Place("b", "k")))
     assert sent.header("content-length") == length
