@@ -81,11 +81,14 @@ class S3Writer:
         self.location = location
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not data:  # all of it may have been sent already, and answered
+            return
         try:
             await self._upload.write(data)
         except OriginError as error:
             self._ended = True
-            raise await self._origin.refused(self._request, error) from error
+            known = await self._origin.refused(self._request, error)
+            raise known from (error.__cause__ if known is error else error)
 
     async def finish(self, etag: str | None = None) -> str | None:
         origin = self._origin

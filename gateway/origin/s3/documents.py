@@ -59,8 +59,12 @@ def parse_upload_id(body: bytes) -> str:
 
 def parse_etag(body: bytes) -> str:
     """Of the answers of CompleteMultipartUpload and CopyObject, with its quotes; raises OriginError."""
-    etag = _required(_parse(body), "ETag")
-    return etag if etag.startswith('"') else f'"{etag}"'
+    return quoted(_required(_parse(body), "ETag").strip())
+
+
+def quoted(etag: str) -> str:
+    """An ETag with its quotes, which some origins leave out."""
+    return etag if etag.startswith(('"', "W/")) else f'"{etag}"'
 
 
 def parse_page(body: bytes) -> ListedPage:
@@ -77,7 +81,12 @@ def parse_page(body: bytes) -> ListedPage:
 
 def parse_uploads(body: bytes) -> list[tuple[str, str]]:
     """Key and upload id of each entry of ListMultipartUploads; raises OriginError."""
-    return [(_text(each, "Key"), _text(each, "UploadId")) for each in _children(_parse(body), "Upload")]
+    root = _parse(body)
+    encoded = _text(root, "EncodingType") == "url"
+    return [
+        (_key(_required(each, "Key"), encoded=encoded), _required(each, "UploadId"))
+        for each in _children(root, "Upload")
+    ]
 
 
 def parse_tags(body: bytes) -> dict[str, str]:
@@ -108,24 +117,38 @@ def render_tagging(tags: Mapping[str, str]) -> bytes:
 
 
 def _listed(element: etree._Element, *, encoded: bool) -> ListedKey:
-    key, size = _text(element, "Key"), _text(element, "Size")
+    size = _text(element, "Size")
     if not (size.isascii() and size.isdigit()) or len(size) > 18:
         raise OriginError("a page with an object that has no size")
-    if encoded:
-        key = unquote_to_bytes(key.replace("+", " ")).decode("utf-8", "surrogateescape")
-    return ListedKey(key, int(size), _text(element, "ETag"), _text(element, "LastModified"))
+    etag = _text(element, "ETag")
+    key = _key(_required(element, "Key"), encoded=encoded)
+    return ListedKey(key, int(size), quoted(etag) if etag else "", _text(element, "LastModified"))
+
+
+def _key(text: str, *, encoded: bool) -> str:
+    """A key of a listing; `encoded`: the origin says that it has percent-encoded them."""
+    return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "surrogateescape") if encoded else text
 
 
 def _parse(body: bytes) -> etree._Element:
     if len(body) > MOST_BYTES or b"<!DOCTYPE" in body:
         raise OriginError("an answer that is not the XML that was asked for")
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_pis=True)
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_pis=True,
+        remove_comments=True,  # a text would end at the first one
+    )
     try:
         root = etree.fromstring(body.lstrip(), parser)
     except (ValueError, etree.LxmlError) as error:
         raise OriginError("an answer that is not the XML that was asked for") from error
     if root is None:
         raise OriginError("an empty answer where XML was asked for")
+    if root.getroottree().docinfo.internalDTD is not None:  # in an encoding that hides it from the look at the bytes
+        raise OriginError("an answer that is not the XML that was asked for")
     return root
 
 

@@ -40,6 +40,7 @@ _KEY = f"{METADATA}{_OURS}key"
 _HEADER = f"{METADATA}{_OURS}header-"
 _ESCAPE = f"{_OURS}meta-"
 _PLAIN = re.compile(r"[\x20-\x7e]*\Z")
+_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _WORD = re.compile(r"=\?utf-8\?b\?([A-Za-z0-9+/]*={0,2})\?=\Z", re.IGNORECASE)
 
 
@@ -75,6 +76,7 @@ def render_entries(meta: BodyMeta, *, native_tags: bool, cut_key: bool, most_byt
         else:
             headers[f"{_HEADER}{name}"] = _word(value)
     for name, value in meta.metadata.items():
+        name = name.lower()  # as every origin has it: so a name in capitals is no way round the next line
         headers[f"{METADATA}{_ESCAPE if name.startswith(_OURS) else ''}{name}"] = _encoded(value)
     headers[_UPLOADER] = _encoded(meta.uploader)
     if meta.write_id:
@@ -95,7 +97,8 @@ def parse_entries(headers: Mapping[str, str]) -> Kept:
     metadata: dict[str, str] = {}
     for name, value in headers.items():
         if name.startswith(_HEADER):
-            kept[name.removeprefix(_HEADER)] = _decoded(value)
+            if name.removeprefix(_HEADER) in STANDARD:  # others write there too
+                kept[name.removeprefix(_HEADER)] = _decoded(value)
         elif name.startswith(METADATA) and not name.startswith(METADATA + _OURS):
             metadata[name.removeprefix(METADATA)] = _decoded(value)
         elif name.startswith(METADATA + _ESCAPE):
@@ -128,14 +131,16 @@ def _encoded(value: str) -> str:
 
 
 def _word(value: str) -> str:
-    return f"=?UTF-8?B?{b64encode(value.encode('utf-8', 'surrogateescape')).decode('ascii')}?="
+    return f"=?UTF-8?B?{b64encode(value.encode()).decode('ascii')}?="
 
 
 def _decoded(value: str) -> str:
+    """The text of an encoded word; one that holds what no header of ours may carry stays as it is."""
     found = _WORD.match(value)
     if found is None:
         return value
     try:
-        return b64decode(found[1], validate=True).decode("utf-8", "surrogateescape")
+        text = b64decode(found[1], validate=True).decode()
     except ValueError:
         return value
+    return value if _UNSENDABLE.search(text) else text

@@ -3,17 +3,28 @@
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
 
-from gateway.origin.errors import BodyNotFound, OriginDown, OriginError, OriginFull
+from gateway.origin.errors import BodyNotFound, OriginDown, OriginError, OriginFull, OutcomeUnknown
 
+_MISSING = frozenset({"NoSuchKey", "NoSuchVersion"})
 # Codes that AWS, MinIO, Ceph and Google have for credentials that are not, or no longer, good.
 _CREDENTIALS = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 )
 _FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"})
+# Nothing was done: the origin says so before it begins.
 _BUSY = frozenset(
-    {"SlowDown", "InternalError", "RequestTimeout", "ServiceUnavailable", "OperationAborted", "Throttling"}
+    {
+        "SlowDown",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "OperationAborted",
+        "ConditionalRequestConflict",
+        "Throttling",
+    }
 )
-_BUSY_STATUS = frozenset({429, 500, 502, 503, 504})
+_BUSY_STATUS = frozenset({429, 503})
+# Of these nobody can tell: what stood before the origin gave up waiting, or something broke on the way.
+_FAILED_STATUS = frozenset({500, 502, 504})
 
 
 class Refused(OriginError):
@@ -39,14 +50,21 @@ class Busy(OriginDown):
     """The origin is there and could not do it now."""
 
 
+class Failed(OutcomeUnknown):
+    """The origin, or what stands before it, failed over the request, perhaps after it had done it."""
+
+
 class MayNot(Refused):
     """The key that requests are signed with may not do this."""
 
 
 def failure_of(status: int, code: str, message: str, what: str) -> OriginError:
-    """The error that an answer is; `what` says what was asked, for the operator."""
-    message = message[:300]
-    if status == 404 and code in ("", "NoSuchKey", "NoSuchVersion"):
+    """The error that an answer is; `what` says what was asked, for the operator.
+
+    The status may be 200: a copy or a Complete begins its answer before it knows how it will end.
+    """
+    code, message = code[:100], " ".join(message.split())[:300]
+    if code in _MISSING or (status == 404 and not code):
         return BodyNotFound(what)
     if code == "RequestTimeTooSkewed":
         return ClockSkewed(status, code, message, what)
@@ -56,6 +74,8 @@ def failure_of(status: int, code: str, message: str, what: str) -> OriginError:
         return OriginFull(f"{what}: {status} {code}")
     if code in _BUSY or status in _BUSY_STATUS:
         return Busy(f"{what}: the origin answered {status} {code}")
+    if code == "InternalError" or status in _FAILED_STATUS:
+        return Failed(f"{what}: the origin answered {status} {code}")
     if status == 403:
         return MayNot(status, code, message, what)
     if 300 <= status < 400:

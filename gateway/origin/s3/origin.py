@@ -17,11 +17,18 @@ from gateway.origin.errors import BodyChanged, BodyExists, BodyNotFound, OriginE
 from gateway.origin.http_client import Response, Upload
 from gateway.origin.providers import Provider
 from gateway.origin.s3.bodies import S3Reader, S3Writer, check_etag
-from gateway.origin.s3.documents import parse_etag, parse_upload_id, parse_uploads, render_complete, render_tagging
+from gateway.origin.s3.documents import (
+    parse_etag,
+    parse_upload_id,
+    parse_uploads,
+    quoted,
+    render_complete,
+    render_tagging,
+)
 from gateway.origin.s3.entries import Kept, parse_entries, render_entries
 from gateway.origin.s3.failures import Refused
 from gateway.origin.s3.pieces import MOST_AT_ONCE, PiecesWriter
-from gateway.origin.s3.places import Place, fresh_location, is_cut, location_of, own_location, parse_place
+from gateway.origin.s3.places import Place, fresh_location, location_of, own_location, parse_place
 from gateway.origin.s3.requests import UNSIGNED_PAYLOAD, Request
 from gateway.origin.s3.session import Session
 from gateway.origin.s3.survey import S3Survey
@@ -30,7 +37,6 @@ from gateway.threads import Threads
 _HASH_IN_LOOP = 16 << 10
 _COPY_BLOCK = 1 << 20
 _REPLACE = {"x-amz-metadata-directive": "REPLACE"}
-_GONE = frozenset({200, 204, 404})
 
 
 class S3Origin:
@@ -69,7 +75,7 @@ class S3Origin:
         self, location: str, size: int | None, meta: BodyMeta | None = None, sha256_hex: str | None = None
     ) -> BodyWriter:
         if size is None or size > self._largest(location):
-            return PiecesWriter(self, location, meta)
+            return PiecesWriter(self, location, meta, size)
         request = self._put(location, meta, size, sha256_hex or UNSIGNED_PAYLOAD)
         upload = await self._session.upload(request)
         write_id = meta.write_id if meta is not None else ""
@@ -95,16 +101,23 @@ class S3Origin:
 
     async def read_from(self, location: str, etag: str | None, offset: int, size: int | None) -> Response:
         """The answer to a GET of `size` bytes from `offset`, of the very body that is expected there."""
-        headers: dict[str, str] = {} if etag is None else {"if-match": etag}
-        if offset or size is not None:
+        headers: dict[str, str] = {}
+        if etag is not None and not etag.startswith("W/"):  # a weak one never matches: RFC 9110, section 13.1.1
+            headers["if-match"] = etag
+        if size != 0 and (offset or size is not None):
             headers["range"] = f"bytes={offset}-{'' if size is None else offset + size - 1}"
+        method = "HEAD" if size == 0 else "GET"  # there is no range of no bytes
         try:
-            response = await self._session.ask(Request("GET", parse_place(location), headers=headers))
+            response = await self._session.ask(Request(method, parse_place(location), headers=headers))
         except Refused as error:
             if error.status in (412, 416):
                 raise BodyChanged(location) from error
             raise
-        if size is not None and not _is_range(response, offset, size):
+        found = response.headers.get("etag")
+        if etag is not None and found is not None and _bare(found) != _bare(etag):  # not all look at If-Match
+            response.close()
+            raise BodyChanged(location)
+        if size != 0 and not _is_range(response, offset, size):
             response.close()
             raise BodyChanged(f"{location}: the origin gave other bytes than those that were asked for")
         return response
@@ -114,37 +127,39 @@ class S3Origin:
     ) -> str | None:
         if offset or meta is None or not self._profile.copy_object or size > self._profile.max_copy_bytes:
             return await self._copy_through(source, offset, size, target, meta, etag)
-        headers = {**self._entries(meta), **_REPLACE, "x-amz-copy-source": f"/{source}"}
+        place = parse_place(target)
+        headers = {**self._entries(place, meta), **_REPLACE, "x-amz-copy-source": f"/{source}"}
         if self._profile.tagging:
             headers["x-amz-tagging-directive"] = "REPLACE"
-        if etag is not None:
+        if etag is not None and not etag.startswith("W/"):
             headers["x-amz-copy-source-if-match"] = etag
         try:
-            answer = await self._session.document(Request("PUT", parse_place(target), headers=headers), slow=True)
+            answer = await self._session.document(Request("PUT", place, headers=headers), slow=True)
             return parse_etag(answer)
         except Refused as error:
-            raise BodyChanged(source) if error.status == 412 else error from error
+            if _is_precondition(error):
+                raise BodyChanged(source) from error
+            raise
         except OutcomeUnknown as error:
             return await self._settled(error, target, meta.write_id, size)
 
     async def begin_upload(self, location: str, meta: BodyMeta) -> str:
         place = parse_place(location)
-        request = Request("POST", place, "uploads=", headers=self._entries(meta))
+        request = Request("POST", place, "uploads=", headers=self._entries(place, meta))
         upload_id = parse_upload_id(await self._session.document(request, repeatable=False))
         return f"{place.object_location}?uploadId={quote(upload_id, safe='-._~')}"
 
     async def assemble(self, upload_location: str, parts: Sequence[PartBody], meta: BodyMeta) -> StoredBody:
         place = parse_place(upload_location)
         body = render_complete([(_number_of(part), part.etag or "") for part in parts])
-        request = Request(
-            "POST", place, f"uploadId={place.upload_id}", {"content-type": "application/xml"}, _sha256(body), len(body)
-        )
+        headers = {"content-type": "application/xml"}
+        if self._profile.conditional_writes and place.write_id is None:
+            headers["if-none-match"] = "*"  # as for one that is written in one piece
+        request = Request("POST", place, f"uploadId={place.upload_id}", headers, _sha256(body), len(body))
         size = sum(part.size for part in parts)
         try:
             etag = parse_etag(await self._session.document(request, body, slow=True))
         except (OutcomeUnknown, Refused, BodyNotFound) as error:
-            if isinstance(error, Refused) and error.code != "NoSuchUpload":
-                raise
             etag = await self._settled(error, place.object_location, meta.write_id, size)
         return StoredBody(place.object_location, etag)
 
@@ -165,7 +180,7 @@ class S3Origin:
             await self._abort(place)
         if place.write_id is None and write_id and not await self._wrote(place.object_location, write_id):
             return
-        await self._session.done(Request("DELETE", Place(place.bucket, place.path)), fine=_GONE)
+        await self._remove(Request("DELETE", Place(place.bucket, place.path)))
 
     async def close(self) -> None:
         await self._session.close()
@@ -198,7 +213,7 @@ class S3Origin:
         self, location: str, meta: BodyMeta | None, size: int, payload_hash: str, md5: bytes | None = None
     ) -> Request:
         place = parse_place(location)
-        headers = self._entries(meta) if meta is not None else {}
+        headers = self._entries(place, meta) if meta is not None else {}
         if md5 is not None:
             headers["content-md5"] = _base64(md5)
         if place.part_number is not None:
@@ -214,11 +229,11 @@ class S3Origin:
             headers["if-none-match"] = "*"  # nothing that the catalog does not know of is ever replaced
         return Request("PUT", place, "", headers, payload_hash, size)
 
-    def _entries(self, meta: BodyMeta) -> dict[str, str]:
+    def _entries(self, place: Place, meta: BodyMeta) -> dict[str, str]:
         return render_entries(
             meta,
             native_tags=self._profile.tagging,
-            cut_key=is_cut(meta.key),
+            cut_key=place.may_be_cut,
             most_bytes=self._profile.max_metadata_bytes,
         )
 
@@ -240,7 +255,7 @@ class S3Origin:
 
         Raises the error where it did not, BodyExists where something else is there.
         """
-        if isinstance(error, Refused) and error.status != 412 and error.code != "NoSuchUpload":
+        if isinstance(error, Refused) and not _is_precondition(error) and error.code != "NoSuchUpload":
             raise error
         if not write_id or parse_place(location).query:
             raise error
@@ -253,7 +268,7 @@ class S3Origin:
         kept, etag, length = found
         if kept.write_id == write_id and length == size:
             return etag
-        if isinstance(error, Refused) and error.status == 412:
+        if isinstance(error, Refused) and _is_precondition(error):
             raise BodyExists(location) from error
         raise error
 
@@ -267,7 +282,17 @@ class S3Origin:
         upload_ids = [place.upload_id] if place.upload_id is not None else await self._strays(place)
         for upload_id in upload_ids:
             request = Request("DELETE", Place(place.bucket, place.path), f"uploadId={upload_id}")
-            await self._session.done(request, fine=_GONE)
+            await self._remove(request)
+
+    async def _remove(self, request: Request) -> None:
+        """Delete what may not be there; a bucket that is not there is no proof that its bodies are gone."""
+        try:
+            await self._session.done(request)
+        except BodyNotFound:
+            pass
+        except Refused as error:
+            if error.code != "NoSuchUpload":
+                raise
 
     async def _strays(self, place: Place) -> list[str]:
         """The ids of the uploads to the very key of a place: while it holds the place they can only be its own."""
@@ -308,14 +333,29 @@ class S3Origin:
         described = BodyMeta(
             meta.bucket, meta.key, meta.uploader, kept.write_id or "", meta.etag, meta.headers, meta.metadata, meta.tags
         )
+        place = parse_place(location)
         headers = {
-            **self._entries(described),
+            **self._entries(place, described),
             **_REPLACE,
             "x-amz-copy-source": f"/{location}",
             "x-amz-copy-source-if-match": etag,
         }
-        answer = await self._session.document(Request("PUT", parse_place(location), headers=headers), slow=True)
-        return parse_etag(answer)
+        try:
+            return parse_etag(await self._session.document(Request("PUT", place, headers=headers), slow=True))
+        except (OutcomeUnknown, Refused) as error:
+            if isinstance(error, Refused) and not _is_precondition(error):
+                raise
+            return await self._described(error, location, described)
+
+    async def _described(self, error: OriginError, location: str, meta: BodyMeta) -> str:
+        """The ETag where a copy onto itself took effect after all; raises the error where it did not."""
+        try:
+            found = await self.look(location)
+        except OriginError as unanswered:
+            raise error from unanswered
+        if found is None or found[0].write_id != (meta.write_id or None) or (found[0].tags or {}) != meta.tags:
+            raise error
+        return found[1]
 
 
 def _etag_of(response: Response, location: str) -> str:
@@ -323,15 +363,26 @@ def _etag_of(response: Response, location: str) -> str:
     etag = response.headers.get("etag", "")
     if not etag:
         raise OriginError(f"{location}: the origin gave no ETag")
-    return etag if etag.startswith(('"', "W/")) else f'"{etag}"'
+    return quoted(etag)
 
 
-def _is_range(response: Response, offset: int, size: int) -> bool:
+def _is_precondition(error: Refused) -> bool:
+    return error.status == 412 or error.code == "PreconditionFailed"
+
+
+def _bare(etag: str) -> str:
+    """Of an ETag what two mentions of one body have in common, quotes or not, weak or not."""
+    return etag.removeprefix("W/").strip('"')
+
+
+def _is_range(response: Response, offset: int, size: int | None) -> bool:
     """Does an answer have exactly these bytes? All of a body may come without Content-Range."""
+    if response.status != 206:
+        return not offset and (size is None or response.length == size)
     told = response.headers.get("content-range", "")
-    if response.status == 206:
-        return told.startswith(f"bytes {offset}-{offset + size - 1}/") and response.length in (None, size)
-    return not offset and response.length == size
+    if size is None:
+        return offset > 0 and told.startswith(f"bytes {offset}-")
+    return told.startswith(f"bytes {offset}-{offset + size - 1}/") and response.length in (None, size)
 
 
 def _number_of(part: PartBody) -> int:

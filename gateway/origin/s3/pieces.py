@@ -4,17 +4,20 @@ A browser's form says only how long all of it is. What fits into one piece is st
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.origin.base import BodyMeta, Checked, PartBody, StoredBody
-from gateway.origin.errors import OriginError
+from gateway.origin.errors import OriginError, OutcomeUnknown
 
 PIECE = 8 << 20
 """Bytes of a piece; S3 takes parts from 5 MiB on, and 10,000 of them: more than the largest form has."""
 
 MOST_AT_ONCE = 16
 """Bodies that may hold a piece in memory at a time; others wait for their turn."""
+
+_MD5_ETAG = re.compile(r'"([0-9a-f]{32})"\Z')
 
 
 class PiecesOrigin(Protocol):
@@ -36,13 +39,15 @@ class PiecesOrigin(Protocol):
 
 
 class PiecesWriter:
-    """A body of unknown size on its way to the origin."""
+    """A body of unknown size, or of one too large for a single request, on its way to the origin."""
 
-    def __init__(self, origin: PiecesOrigin, location: str, meta: BodyMeta | None) -> None:
+    def __init__(self, origin: PiecesOrigin, location: str, meta: BodyMeta | None, size: int | None = None) -> None:
         if meta is None:
             raise OriginError(f"{location}: a part of unknown size")
         self._origin = origin
         self._meta = meta
+        self._size = size
+        self._written = 0
         self._piece = bytearray()
         self._upload: str | None = None
         self._parts: list[PartBody] = []
@@ -55,12 +60,17 @@ class PiecesWriter:
             await self._origin.pieces_turns.acquire()
             self._has_turn = True
         self._piece += data
+        self._written += len(data)
         if len(self._piece) >= PIECE:
             await self._send()
 
     async def finish(self, etag: str | None = None) -> str | None:
+        if self._size not in (None, self._written):
+            raise OriginError(f"{self.location}: {self._written} bytes were written, {self._size} announced")
         if self._upload is None:
-            found = await self._origin.store(self.location, bytes(self._piece), lambda: Checked(self._meta))
+            found = await self._origin.store(
+                self.location, bytes(self._piece), lambda: Checked(self._meta, _md5_of(etag))
+            )
         else:
             if self._piece:
                 await self._send()
@@ -69,10 +79,14 @@ class PiecesWriter:
         return found
 
     async def abort(self) -> None:
+        """Raises OutcomeUnknown where the upload is still there: nobody but us knows that there is one."""
         if not self._ended:
             self._end()
             if self._upload is not None:
-                await self._origin.delete(self._upload, self._meta.write_id)
+                try:
+                    await self._origin.delete(self._upload, self._meta.write_id)
+                except OriginError as error:
+                    raise OutcomeUnknown(f"{self._upload}: its pieces are left: {error}") from error
 
     async def _send(self) -> None:
         if self._upload is None:
@@ -88,3 +102,8 @@ class PiecesWriter:
         if self._has_turn:
             self._has_turn = False
             self._origin.pieces_turns.release()
+
+
+def _md5_of(etag: str | None) -> bytes | None:
+    found = _MD5_ETAG.match(etag or "")
+    return bytes.fromhex(found[1]) if found else None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import unquote_to_bytes
 
-from gateway.sigv4.canonical import uri_encode
+from gateway.sigv4.canonical import encode_text, uri_encode
 
 MAX_KEY_BYTES = 1024
 """Of a key at an origin, in UTF-8. https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
@@ -24,6 +24,7 @@ _AT_ID_BYTES = 33
 _CUT_BYTES = 900
 _ENDS_IN_ID = re.compile(r"@[0-9a-f]{32}\Z")
 _ENCODED_ID = re.compile(r"%40([0-9a-f]{32})\Z")
+_LOOKS_CUT = re.compile(r"~[0-9a-f]{32}%40[0-9a-f]{32}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,11 @@ class Place:
         found = _ENCODED_ID.search(self.path)
         return found[1] if found else None
 
+    @property
+    def may_be_cut(self) -> bool:
+        """Is the key perhaps not to be read from it? So of every place whose key was cut, and of few others."""
+        return _LOOKS_CUT.search(self.path) is not None
+
 
 def parse_place(location: str) -> Place:
     bucket, _, rest = location.partition("#")[0].partition("/")
@@ -70,14 +76,9 @@ def parse_place(location: str) -> Place:
 
 def fresh_location(bucket: str, key: str, write_id: str) -> str:
     """The location that no other write has."""
-    if len(key.encode()) > MAX_KEY_BYTES - _AT_ID_BYTES:
-        key = f"{_cut(key)}~{sha256(key.encode()).hexdigest()[:32]}"
+    if len(encode_text(key)) > MAX_KEY_BYTES - _AT_ID_BYTES:
+        key = f"{_cut(key)}~{sha256(encode_text(key)).hexdigest()[:32]}"
     return f"{bucket}/{uri_encode(f'{key}@{write_id}', keep_slash=True)}"
-
-
-def is_cut(key: str) -> bool:
-    """Is the key too long to be read from a fresh location?"""
-    return len(key.encode()) > MAX_KEY_BYTES - _AT_ID_BYTES
 
 
 def own_location(bucket: str, key: str) -> str | None:
@@ -85,7 +86,7 @@ def own_location(bucket: str, key: str) -> str | None:
 
     None for keys that look like another one's fresh location, that a console shows as a folder, or that are too long.
     """
-    if key.endswith("/") or len(key.encode()) > MAX_KEY_BYTES or _ENDS_IN_ID.search(key):
+    if key.endswith("/") or len(encode_text(key)) > MAX_KEY_BYTES or _ENDS_IN_ID.search(key):
         return None
     return f"{bucket}/{uri_encode(key, keep_slash=True)}"
 
@@ -96,4 +97,4 @@ def location_of(bucket: str, key: str) -> str:
 
 
 def _cut(key: str) -> str:
-    return key.encode()[:_CUT_BYTES].decode("utf-8", "ignore")
+    return encode_text(key)[:_CUT_BYTES].decode("utf-8", "ignore")

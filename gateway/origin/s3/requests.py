@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.origin.credentials import OriginCredentials
+from gateway.origin.errors import OriginError
 from gateway.origin.s3.places import Place
 from gateway.sigv4.payload import EMPTY_SHA256, UNSIGNED_PAYLOAD
 from gateway.sigv4.presign import Signer
@@ -52,7 +53,10 @@ class RequestSigner:
         return f"{place.bucket}.{self._authority}" if self._virtual else self._authority
 
     def render(self, request: Request, credentials: OriginCredentials, now_s: int) -> bytes:
-        """The head of the request, its empty line included."""
+        """The head of the request, its empty line included.
+
+        Raises OriginError: something in it would not stay in its place, or is not ASCII.
+        """
         place = request.place
         raw_path = (
             f"/{place.path}" if self._virtual else f"/{place.bucket}/{place.path}" if place.path else f"/{place.bucket}"
@@ -70,10 +74,21 @@ class RequestSigner:
         if request.length or request.method in _WITH_LENGTH:
             lines.append(f"content-length: {request.length}\r\n")
         lines.append("\r\n")
-        return "".join(lines).encode("ascii")
+        return _checked(lines)
 
     def _signer_of(self, credentials: OriginCredentials) -> Signer:
         if self._signer is None or self._credentials is not credentials:
             self._signer = Signer(credentials.access_key_id, credentials.secret_access_key, self._region)
             self._credentials = credentials
         return self._signer
+
+
+def _checked(lines: list[str]) -> bytes:
+    """The head that these lines are; the last look before anything is sent, whatever those before have let through."""
+    head = "".join(lines)
+    if lines[0].count(" ") != 2 or head.count("\r") != len(lines) or head.count("\n") != len(lines):
+        raise OriginError("a request to an origin with a blank or a line end where none may be")
+    try:
+        return head.encode("ascii")
+    except UnicodeEncodeError as error:
+        raise OriginError("a request to an origin that is not ASCII") from error

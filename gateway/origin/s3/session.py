@@ -27,12 +27,16 @@ from gateway.origin.http_client import Deadlines, EarlyAnswer, Endpoint, HttpCli
 from gateway.origin.providers import Upstream
 from gateway.origin.resilience import Breaker, RetryBudget, pause_s
 from gateway.origin.s3.documents import parse_error
-from gateway.origin.s3.failures import BadCredentials, Busy, ClockSkewed, failure_of
+from gateway.origin.s3.failures import BadCredentials, Busy, ClockSkewed, Failed, MayNot, failure_of
 from gateway.origin.s3.requests import Request, RequestSigner
 
 _log = logging.getLogger("anbar.origin")
 MOST_ERROR_BYTES = 64 << 10
+MOST_SKEW_S = 15 * 60
+"""Seconds that S3 lets two clocks differ."""
+
 _FINE = frozenset({200, 204, 206})
+_END_OF_TIME_S = 1 << 32  # in 2106: what says more is no clock
 
 
 class Session:
@@ -92,7 +96,7 @@ class Session:
             except OriginError as error:
                 known = self._known(error, request)
                 if not await self._may_repeat(known, attempt, credentials, repeatable=repeatable):
-                    raise known from error
+                    raise known from known.__cause__
             attempt += 1
 
     async def document(
@@ -102,10 +106,7 @@ class Session:
         try:
             async with asyncio.timeout(self._whole_s):
                 response = await self.ask(request, body, repeatable=repeatable, slow=slow)
-                try:
-                    answer = await response.read_all(most)
-                finally:
-                    response.close()
+                answer = await self._read(request, response, most)
         except TimeoutError as error:
             raise OutcomeUnknown(f"{self.name}: {_what(request)}: not done in {self._whole_s:g} seconds") from error
         found = parse_error(answer) if answer else None
@@ -118,10 +119,7 @@ class Session:
         try:
             async with asyncio.timeout(self._whole_s):
                 response = await self.ask(request, body, fine=fine)
-                try:
-                    await response.read_all(MOST_ERROR_BYTES)
-                finally:
-                    response.close()
+                await self._read(request, response, MOST_ERROR_BYTES)
         except TimeoutError as error:
             raise OutcomeUnknown(f"{self.name}: {_what(request)}: not done in {self._whole_s:g} seconds") from error
 
@@ -137,7 +135,7 @@ class Session:
             except NotReached as error:
                 known = self._known(error, request)
                 if not await self._may_repeat(known, attempt, credentials, repeatable=True):
-                    raise known from error
+                    raise known from known.__cause__
             attempt += 1
 
     async def answered(self, request: Request, upload: Upload) -> Response:
@@ -145,7 +143,8 @@ class Session:
         try:
             return await self._accepted(request, await upload.finish(), _FINE)
         except OriginError as error:
-            raise await self._unrepeatable(self._known(error, request)) from error
+            known = await self._unrepeatable(self._known(error, request))
+            raise known from (known.__cause__ if known is error else error)
 
     async def refused(self, request: Request, error: OriginError) -> OriginError:
         """What stopped an upload on its way, in our words: the origin has not got all of it, so nothing was stored."""
@@ -153,9 +152,10 @@ class Session:
             try:
                 await self._accepted(request, error.response, frozenset())
             except OriginError as found:
-                return await self._unrepeatable(found)
-        self._breaker_failed(error)
-        return OriginDown(f"{self.name}: {_what(request)}: {error}")
+                known = await self._unrepeatable(found)
+                return OriginDown(str(known)) if isinstance(known, OutcomeUnknown) else known
+        known = self._known(error, request)
+        return OriginDown(str(known)) if isinstance(known, OutcomeUnknown) else known
 
     async def _unrepeatable(self, error: OriginError) -> OriginError:
         """An error of a request whose body is gone: where the next one may have more luck, it says so."""
@@ -164,7 +164,7 @@ class Session:
         return OriginDown(str(error)) if isinstance(error, ClockSkewed) else error
 
     async def close(self) -> None:
-        for client in self._clients.values():
+        for client in list(self._clients.values()):
             await client.close()
 
     def _client(self, host: str) -> HttpClient:
@@ -178,8 +178,8 @@ class Session:
         return client
 
     def _prepare(self, request: Request, credentials: OriginCredentials) -> tuple[HttpClient, bytes]:
-        self._check_breaker()
         head = self._signer.render(request, credentials, int(self._clock() + self._skew_s))
+        self._check_breaker()  # last: who is let through may be the trial
         return self._client(self._signer.host_of(request.place)), head
 
     async def _ask_once(
@@ -203,14 +203,8 @@ class Session:
             if self._breaker.succeeded():
                 _log.warning("origin %s answers again", self.name)
             return response
-        try:
-            text = await response.read_all(MOST_ERROR_BYTES)
-        finally:
-            response.close()
-        found = parse_error(text) if text else None
-        code, message = (found.code, found.message) if found else ("", "")
-        error = failure_of(status, code, message, self._told(request))
-        if isinstance(error, Busy):
+        error = await self._failure_of(request, response)
+        if isinstance(error, Busy | Failed):
             self._breaker_failed(error)
         elif self._breaker.succeeded():
             _log.warning("origin %s answers again", self.name)
@@ -218,9 +212,34 @@ class Session:
             self._note_skew(response.headers.get("date"))
         raise error
 
+    async def _failure_of(self, request: Request, response: Response) -> OriginError:
+        """The error that an answer is; where what it says cannot be read, its status says enough."""
+        try:
+            text = await response.read_all(MOST_ERROR_BYTES)
+        except OriginError:
+            text = b""
+        finally:
+            response.close()
+        found = parse_error(text) if text else None
+        code, message = (found.code, found.message) if found else ("", "")
+        if response.status == 403 and not code:  # HEAD has no document that says why
+            skew_s = self._skew_to(response.headers.get("date"))
+            if skew_s is not None and abs(skew_s - self._skew_s) > MOST_SKEW_S:
+                code = "RequestTimeTooSkewed"
+        return failure_of(response.status, code, message, self._told(request))
+
+    async def _read(self, request: Request, response: Response, most: int) -> bytes:
+        """The whole body of an answer; one that breaks off leaves open what was done."""
+        try:
+            return await response.read_all(most)
+        except OriginError as error:
+            raise self._known(error, request) from error
+        finally:
+            response.close()
+
     async def _may_repeat(self, error: OriginError, attempt: int, used: OriginCredentials, *, repeatable: bool) -> bool:
         """Wait for the moment of another attempt; False: there is none."""
-        if isinstance(error, BadCredentials):
+        if isinstance(error, BadCredentials) or (isinstance(error, MayNot) and not error.code):  # HEAD does not say
             return attempt == 1 and await self._credentials.refresh(used)
         if isinstance(error, ClockSkewed):
             return attempt == 1
@@ -259,12 +278,18 @@ class Session:
 
     def _note_skew(self, date: str | None) -> None:
         """Sign by the origin's clock from now on."""
+        skew_s = self._skew_to(date)
+        if skew_s is not None:
+            self._skew_s = skew_s
+            _log.error("the clock of origin %s is %.0f seconds from ours: is ours right?", self.name, skew_s)
+
+    def _skew_to(self, date: str | None) -> float | None:
+        """Seconds from our clock to the one that an answer's Date shows; None: it shows none."""
         try:
             told_s = parsedate_to_datetime(date or "").timestamp()
-        except (ValueError, TypeError):
-            return
-        self._skew_s = told_s - self._clock()
-        _log.error("the clock of origin %s is %.0f seconds from ours: is ours right?", self.name, self._skew_s)
+        except (ValueError, TypeError, OverflowError):
+            return None
+        return told_s - self._clock() if 0 <= told_s < _END_OF_TIME_S else None
 
     def _told(self, request: Request) -> str:
         return f"{self.name}: {_what(request)}"

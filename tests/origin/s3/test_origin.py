@@ -1,0 +1,798 @@
+"""An S3 origin before moto's store, through a proxy that loses answers: what is sent, and what is made of what comes."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from gateway.origin.base import BodyMeta, Checked, PartBody
+from gateway.origin.errors import (
+    BodyChanged,
+    BodyExists,
+    BodyNotFound,
+    OriginDown,
+    OriginError,
+    OriginFull,
+    OutcomeUnknown,
+)
+from gateway.origin.providers import PROVIDERS, Provider
+from gateway.origin.s3 import pieces
+from gateway.origin.s3 import session as session_module
+from gateway.origin.s3.documents import parse_tags
+from gateway.origin.s3.entries import MetadataTooLarge
+from gateway.origin.s3.failures import Refused
+from gateway.origin.s3.origin import S3Origin
+from gateway.origin.s3.places import Place
+from gateway.origin.s3.requests import UNSIGNED_PAYLOAD, Request
+from tests.origin.s3.proxy import Proxy
+from tests.origin.s3.scripted import Seen, Server, Step, answer, refusal, session_to
+from tests.support.data import ODD_KEYS, pattern
+from tests.support.house import read_to_the_end
+
+MIB = 1 << 20
+PART = 5 * MIB
+ID, OTHER_ID = "0123456789abcdef" * 2, "fedcba9876543210" * 2
+PLAIN = PROVIDERS["generic"]
+FULL = PROVIDERS["minio"]
+COPYING = replace(PLAIN, copy_object=True)  # such as Google's: no tags, no conditions
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "pause_s", lambda attempt: 0)
+
+
+@pytest.fixture
+async def proxy(moto_port: int, bucket: str) -> AsyncIterator[Proxy]:
+    async with Proxy(moto_port) as proxy:
+        async with opened(proxy.port) as origin:
+            await origin._session.done(Request("PUT", Place(bucket, "")))
+        proxy.seen.clear()
+        yield proxy
+
+
+@asynccontextmanager
+async def opened(
+    port: int, profile: Provider = FULL, *, retries: int = 0, sign_bodies: bool = False
+) -> AsyncIterator[S3Origin]:
+    origin = S3Origin(
+        session_to(port, retries=retries, whole_s=20.0, first_byte_s=10.0), profile, sign_bodies=sign_bodies
+    )
+    try:
+        yield origin
+    finally:
+        await asyncio.wait_for(origin.close(), 5)
+
+
+@pytest.fixture
+async def origin(proxy: Proxy) -> AsyncIterator[S3Origin]:
+    async with opened(proxy.port) as origin:
+        yield origin
+
+
+def meta(bucket: str, write_id: str = ID, **fields) -> BodyMeta:
+    headers = fields.pop("headers", {"content-type": "text/é"})
+    return BodyMeta(bucket, "k", "ann", write_id, "", headers, {"a": "ü"}, fields.pop("tags", {"t": "1"}), **fields)
+
+
+async def whole(origin: S3Origin, location: str, size: int, etag: str | None = None, offset: int = 0) -> bytes:
+    reader = await origin.open(location, etag, offset, size)
+    try:
+        return await read_to_the_end(reader, offset, size)
+    finally:
+        reader.close()
+
+
+async def put(origin: S3Origin, location: str, body: bytes, about: BodyMeta | None) -> str | None:
+    return await origin.store(location, body, lambda: Checked(about, hashlib.md5(body).digest()))
+
+
+async def written(origin: S3Origin, location: str, body: bytes, about: BodyMeta | None) -> str | None:
+    writer = await origin.create(location, len(body), about)
+    for start in range(0, len(body), 1000):
+        await writer.write(body[start : start + 1000])
+    return await writer.finish()
+
+
+async def upload_of(
+    origin: S3Origin, object_location: str, about: BodyMeta, *bodies: bytes
+) -> tuple[str, list[PartBody]]:
+    """An upload that the origin knows, with these parts in it."""
+    location = await origin.begin_upload(origin.locate_upload(object_location), about)
+    parts = []
+    for number, body in enumerate(bodies, 1):
+        part = origin.locate_part(location, number, OTHER_ID)
+        parts.append(PartBody(part, len(body), await origin.store(part, body, Checked)))
+    return location, parts
+
+
+def is_put(seen: Seen) -> bool:
+    return seen.method == "PUT"
+
+
+def is_post(seen: Seen) -> bool:
+    return seen.method == "POST"
+
+
+# What is sent.
+
+
+async def test_a_small_body_is_one_plain_request(origin, proxy, bucket):
+    body = b"hello"
+    md5 = hashlib.md5(body)
+    etag = await put(origin, f"{bucket}/k", body, meta(bucket))
+    assert etag == f'"{md5.hexdigest()}"'
+    (seen,) = proxy.seen
+    assert (seen.method, seen.target, seen.body) == ("PUT", f"/{bucket}/k", body)
+    assert set(seen.headers) == {
+        "host", "content-length", "authorization", "x-amz-date", "x-amz-content-sha256", "content-md5", "if-none-match",
+        "x-amz-meta-anbar-uploader", "x-amz-meta-anbar-write", "x-amz-meta-anbar-header-content-type", "x-amz-meta-a",
+        "x-amz-tagging",
+    }  # fmt: skip
+    assert seen.headers["x-amz-content-sha256"] == UNSIGNED_PAYLOAD
+    kept, found, size = await origin.look(f"{bucket}/k") or (None, "", 0)
+    assert kept is not None
+    assert (kept.uploader, kept.write_id, kept.headers["content-type"], kept.metadata) == (
+        "ann",
+        ID,
+        "text/é",
+        {"a": "ü"},
+    )
+    assert (found, size) == (etag, 5)
+
+
+@pytest.mark.parametrize("size", [0, 5, 100_000])
+async def test_over_plain_http_a_body_that_is_here_is_signed_with_its_hash(proxy, bucket, size):
+    body = pattern(size)
+    async with opened(proxy.port, sign_bodies=True) as origin:
+        await put(origin, f"{bucket}/k", body, meta(bucket))
+        writer = await origin.create(f"{bucket}/l", size, meta(bucket), hashlib.sha256(body).hexdigest())
+        await writer.write(body)
+        await writer.finish()
+    assert {seen.headers["x-amz-content-sha256"] for seen in proxy.seen} == {hashlib.sha256(body).hexdigest()}
+
+
+async def test_what_the_check_raises_ends_the_write_before_it_begins(origin, proxy, bucket):
+    def check() -> Checked:
+        raise ValueError
+
+    for size in (5, 100_000):
+        with pytest.raises(ValueError):
+            await origin.store(f"{bucket}/k", bytes(size), check)
+    assert proxy.seen == []
+
+
+async def test_metadata_that_the_origin_would_not_take_is_not_sent(origin, proxy, bucket):
+    with pytest.raises(MetadataTooLarge):
+        await put(origin, f"{bucket}/k", b"x", replace(meta(bucket), metadata={"a": "x" * 2000}))
+    assert proxy.seen == []
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+async def test_odd_keys_are_written_read_and_removed(origin, bucket, key):
+    location = origin.own_location(bucket, key) or origin.locate(bucket, key, ID)
+    etag = await put(origin, location, key.encode(), replace(meta(bucket), key="k", metadata={}))
+    assert await whole(origin, location, len(key.encode()), etag) == key.encode()
+    await origin.delete(location, ID)
+    assert await origin.look(location) is None
+
+
+async def test_a_cut_key_is_kept_beside_its_body_also_where_the_prefix_made_it_too_long(origin, bucket):
+    key = "é" * 450
+    location = origin.locate(bucket, "prefix/" * 20 + key, ID)
+    await put(origin, location, b"x", replace(meta(bucket, headers={}), key=key, metadata={}))
+    found = await origin.look(location)
+    assert found is not None
+    assert found[0].key == key
+
+
+# Reading.
+
+
+@pytest.mark.parametrize(("offset", "size"), [(0, 10), (0, 4), (3, 4), (9, 1), (3, None), (0, None)])
+async def test_ranges(origin, bucket, offset, size):
+    etag = await put(origin, f"{bucket}/k", b"0123456789", meta(bucket))
+    reader = await origin.open(f"{bucket}/k", etag, offset, size)
+    wanted = b"0123456789"[offset:] if size is None else b"0123456789"[offset : offset + size]
+    assert await read_to_the_end(reader, offset, len(wanted), 3) == wanted
+    with pytest.raises(OriginError):
+        await reader.read(offset + len(wanted), 1)
+    reader.close()
+
+
+@pytest.mark.parametrize("body", [b"", b"0123456789"])
+@pytest.mark.parametrize("offset", [0, 5])
+async def test_no_bytes_are_asked_for_without_a_range_that_there_is_not(origin, proxy, bucket, body, offset):
+    etag = await put(origin, f"{bucket}/k", body, meta(bucket))
+    reader = await origin.open(f"{bucket}/k", etag, offset, 0)
+    with pytest.raises(OriginError):
+        await reader.read(offset, 1)
+    reader.close()
+    assert "range" not in proxy.seen[-1].headers
+    with pytest.raises(BodyChanged):
+        await origin.open(f"{bucket}/k", '"other"', 0, 0)
+    with pytest.raises(BodyNotFound):
+        await origin.open(f"{bucket}/none", None, 0, 0)
+
+
+async def test_another_body_than_the_one_asked_for_is_told_from_none(origin, bucket):
+    await put(origin, f"{bucket}/k", b"0123456789", meta(bucket))
+    for offset, size in ((0, 10), (5, None), (0, None)):
+        with pytest.raises(BodyChanged):
+            await origin.open(f"{bucket}/k", '"00000000000000000000000000000000"', offset, size)
+        with pytest.raises(BodyNotFound):
+            await origin.open(f"{bucket}/none", None, offset, size)
+    with pytest.raises(BodyChanged):  # shorter than it was
+        await origin.open(f"{bucket}/k", None, 20, 5)
+    with pytest.raises(BodyChanged):
+        await origin.open(f"{bucket}/k", None, 5, 20)
+
+
+async def test_a_bucket_that_is_not_there_is_no_body_that_is_gone(origin):
+    with pytest.raises(Refused, match="NoSuchBucket"):
+        await origin.open("no-such-bucket/k", None, 0, 5)
+    with pytest.raises(Refused, match="NoSuchBucket"):
+        await origin.delete(f"no-such-bucket/k%40{ID}", ID)
+
+
+@pytest.mark.parametrize(
+    ("told", "offset", "size"),
+    [
+        (answer(200, b"0123456789"), 5, 5),  # it knows no ranges
+        (answer(200, b"0123456789"), 5, None),
+        (answer(200, b"0123456789"), 0, 5),
+        (answer(206, b"01234", "content-range: bytes 1-5/10"), 0, 5),
+        (answer(206, b"01234"), 0, 5),
+        (answer(206, b"0123", "content-range: bytes 0-4/10"), 0, 5),
+        (answer(206, b"01234", "content-range: bytes 50-54/60"), 5, None),
+        (answer(206, b"01234", "content-range: bytes 0-4/10"), 0, None),
+        (answer(200, b"0123456789", 'etag: "other"'), 0, 10),  # it knows no conditions
+        (answer(206, b"01234", "content-range: bytes 5-9/10", "etag: other"), 5, 5),
+        (answer(416, b""), 5, 5),
+        (answer(412, b""), 5, 5),
+    ],
+)
+async def test_other_bytes_than_those_asked_for_are_never_given(told, offset, size):
+    async with Server(told) as server, opened(server.port) as origin:
+        with pytest.raises(BodyChanged):
+            await origin.open("b/k", '"e"', offset, size)
+
+
+@pytest.mark.parametrize("etag", ['"e"', 'W/"e"'])
+@pytest.mark.parametrize(
+    ("told", "offset", "size"),
+    [
+        (answer(200, b"0123456789", 'etag: "e"'), 0, 10),
+        (answer(200, b"0123456789", "etag: e"), 0, None),
+        (answer(206, b"56789", "content-range: bytes 5-9/10", 'etag: W/"e"'), 5, 5),
+        (answer(206, b"56789", "content-range: bytes 5-9/*"), 5, 5),
+        (answer(206, b"56789", "content-range: bytes 5-9/10"), 5, None),
+    ],
+)
+async def test_what_was_asked_for_is_taken_in_any_dress(told, offset, size, etag):
+    async with Server(told) as server, opened(server.port) as origin:
+        (await origin.open("b/k", etag, offset, size)).close()
+        assert server.seen[0].headers.get("if-match") == (None if etag.startswith("W/") else etag)
+
+
+async def test_a_body_that_breaks_off_is_an_error_and_not_its_end():
+    cut = Step(answer(200, b"01234", length=10), close=True)
+    async with Server(cut) as server, opened(server.port) as origin:
+        reader = await origin.open("b/k")
+        with pytest.raises(OriginError, match="broke"):
+            await read_to_the_end(reader, 0, 10)
+        reader.close()
+
+
+async def test_a_jump_asks_again_and_a_failed_one_leaves_nothing_open(origin, proxy, bucket):
+    body = pattern(100_000)
+    etag = await put(origin, f"{bucket}/k", body, meta(bucket))
+    reader = await origin.open(f"{bucket}/k", etag, 0, len(body))
+    assert await reader.read(0, 10) == body[:10]
+    assert await read_to_the_end(reader, 50_000, 1000) == body[50_000:51_000]
+    assert proxy.seen[-1].headers["range"] == "bytes=50000-99999"
+    assert await reader.region(0, 10) is None
+    await origin.delete(f"{bucket}/k", ID)
+    with pytest.raises(BodyNotFound):
+        await reader.read(0, 10)
+    reader.close()
+    assert origin._session._client(f"127.0.0.1:{proxy.port}")._free == 8
+
+
+# Writing.
+
+
+@pytest.mark.parametrize("size", [1, 999, 100_000, 3 * MIB])
+async def test_a_streamed_body_is_read_back(origin, bucket, size):
+    body = pattern(size)
+    location = origin.locate(bucket, "k", ID)
+    etag = await written(origin, location, body, meta(bucket))
+    assert etag == f'"{hashlib.md5(body).hexdigest()}"'
+    assert await whole(origin, location, size, etag) == body
+
+
+async def test_an_empty_streamed_body_may_be_answered_before_its_last_write():
+    async with (
+        Server(answer(200, b"", f'etag: "{hashlib.md5(b"").hexdigest()}"')) as server,
+        opened(server.port) as origin,
+    ):
+        writer = await origin.create("b/k", 0, meta("b"))
+        await asyncio.sleep(0.05)
+        await writer.write(b"")
+        assert await writer.finish()
+
+
+async def test_a_body_that_is_given_up_or_too_long_or_short_is_not_there(origin, bucket):
+    for data, ended in ((b"1234", False), (b"1234", True), (b"123456", True)):
+        writer = await origin.create(f"{bucket}/k", 5, meta(bucket))
+        assert writer.location == f"{bucket}/k"
+        with pytest.raises(OriginError):
+            await writer.write(data)
+            if ended:
+                await writer.finish()
+            raise OriginError
+        await writer.abort()
+        await writer.abort()
+        assert await origin.look(f"{bucket}/k") is None
+
+
+@pytest.mark.parametrize("write", [put, written])
+async def test_what_others_have_put_under_a_key_is_never_replaced(origin, bucket, write):
+    await put(origin, f"{bucket}/k", b"theirs", None)
+    with pytest.raises(BodyExists):
+        await write(origin, f"{bucket}/k", b"ours", meta(bucket))
+    assert await whole(origin, f"{bucket}/k", 6) == b"theirs"
+
+
+async def test_nor_by_an_upload(proxy, bucket):
+    async with opened(proxy.port) as origin:
+        location, parts = await upload_of(origin, f"{bucket}/k", meta(bucket), b"x")
+        await origin.assemble(location, parts, meta(bucket))
+        assert proxy.asked("POST")[-1].headers["if-none-match"] == "*"
+        location, parts = await upload_of(origin, origin.locate(bucket, "k", ID), meta(bucket), b"x")
+        await origin.assemble(location, parts, meta(bucket))
+        assert "if-none-match" not in proxy.asked("POST")[-1].headers
+    precondition = refusal(412, "PreconditionFailed")
+    theirs = answer(200, b"", 'etag: "e"', length=6)
+    async with Server(precondition, theirs) as server, opened(server.port) as origin:
+        with pytest.raises(BodyExists):
+            await origin.assemble("b/k?uploadId=1", [PartBody(f"b/k?uploadId=1&partNumber=1#{ID}", 1)], meta("b"))
+
+
+@pytest.mark.parametrize("write", [put, written])
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("profile", [FULL, PLAIN], ids=["full", "plain"])
+async def test_a_write_whose_answer_was_lost_is_found_to_have_been_done(proxy, bucket, write, own, profile):
+    location = f"{bucket}/k" if own else f"{bucket}/k%40{ID}"
+    for retries in (0, 1):
+        async with opened(proxy.port, profile, retries=retries) as origin:
+            proxy.lose_answers.append(is_put)
+            etag = await write(origin, location, b"hello", meta(bucket))
+            assert etag is not None
+            assert await whole(origin, location, 5, etag) == b"hello"
+            await origin.delete(location, ID)
+
+
+@pytest.mark.parametrize("write", [put, written])
+async def test_a_write_that_never_arrived_has_an_open_end(origin, proxy, bucket, write):
+    proxy.lose_requests.append(is_put)
+    with pytest.raises(OutcomeUnknown):
+        await write(origin, f"{bucket}/k", b"hello", meta(bucket))
+    await put(origin, f"{bucket}/k", b"theirs", None)
+    proxy.lose_requests.append(is_put)
+    with pytest.raises(OutcomeUnknown):
+        await write(origin, f"{bucket}/k", b"hello", meta(bucket))
+
+
+async def test_a_look_that_fails_too_leaves_the_end_open(origin, proxy, bucket):
+    proxy.lose_answers += [is_put, lambda seen: seen.method == "HEAD"]
+    with pytest.raises(OutcomeUnknown):
+        await put(origin, f"{bucket}/k", b"hello", meta(bucket))
+
+
+async def test_a_body_of_another_size_is_not_the_one_that_was_written(origin, proxy, bucket):
+    await put(origin, f"{bucket}/k", b"longer than it", meta(bucket))
+    proxy.lose_requests.append(is_put)
+    with pytest.raises(OutcomeUnknown):
+        await put(origin, f"{bucket}/k", b"hello", meta(bucket))
+
+
+@pytest.mark.parametrize("write", [put, written])
+@pytest.mark.parametrize("etag", ['"00000000000000000000000000000000"', '"5d41402abc4b2a76b9719d911017c592-1"', "W/x"])
+async def test_an_etag_that_is_not_the_md5_of_what_was_sent_is_an_error(write, etag):
+    async with Server(answer(200, b"", f"etag: {etag}")) as server, opened(server.port) as origin:
+        if write is written and etag.startswith('"0'):  # nobody has computed it here
+            assert await write(origin, "b/k", b"hello", meta("b")) == etag
+        else:
+            with pytest.raises(OriginError, match="md5_etags"):
+                await write(origin, "b/k", b"hello", meta("b"))
+    async with Server(answer(200, b"", f"etag: {etag}")) as server, opened(server.port, PLAIN) as origin:
+        assert await write(origin, "b/k", b"hello", meta("b")) is not None
+
+
+@pytest.mark.parametrize("write", [put, written])
+async def test_a_store_that_names_no_etag_has_not_stored_it(write):
+    async with Server(answer(200)) as server, opened(server.port) as origin:
+        with pytest.raises(OriginError, match="no ETag"):
+            await write(origin, "b/k", b"hello", meta("b"))
+
+
+@pytest.mark.parametrize("write", [put, written])
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        (refusal(403, "QuotaExceeded"), OriginFull),
+        (refusal(403, "AccessDenied"), Refused),
+        (refusal(503, "SlowDown"), OriginDown),
+    ],
+)
+async def test_a_refused_write_is_what_the_store_says(write, told, kind):
+    async with Server(told) as server, opened(server.port) as origin:
+        with pytest.raises(kind):
+            await write(origin, "b/k", b"hello", meta("b"))
+        assert len(server.seen) == 1, "nobody looks for what was refused"
+
+
+async def test_a_streamed_body_that_is_refused_on_its_way():
+    async with (
+        Server(Step(refusal(403, "AccessDenied"), early=True, close=True)) as server,
+        opened(server.port) as origin,
+    ):
+        writer = await origin.create("b/k", 10, meta("b"))
+        await asyncio.sleep(0.05)
+        with pytest.raises(Refused, match="AccessDenied"):
+            await writer.write(b"hello")
+        await writer.abort()
+
+
+# Copies.
+
+
+@pytest.mark.parametrize(
+    ("profile", "moved"), [(FULL, False), (COPYING, False), (PLAIN, True)], ids=["full", "copying", "plain"]
+)
+@pytest.mark.parametrize("size", [0, 10, 3 * MIB])
+async def test_a_copy_has_its_own_entries_and_moves_bytes_only_where_it_must(proxy, bucket, profile, moved, size):
+    body = pattern(size)
+    async with opened(proxy.port, profile) as origin:
+        source, target = origin.locate(bucket, "a%b é", ID), f"{bucket}/copy"
+        etag = await put(origin, source, body, meta(bucket))
+        proxy.seen.clear()
+        found = await origin.copy(source, 0, size, target, replace(meta(bucket, OTHER_ID), uploader="bob"), etag)
+        assert found is not None
+        assert await whole(origin, target, size, found) == body
+        kept = await origin.look(target)
+        assert kept is not None
+        assert (kept[0].uploader, kept[0].write_id, kept[0].headers["content-type"]) == ("bob", OTHER_ID, "text/é")
+        assert any(seen.body for seen in proxy.seen) is (moved and size > 0)
+
+
+@pytest.mark.parametrize("profile", [FULL, PLAIN], ids=["full", "plain"])
+async def test_a_range_is_copied_too(proxy, bucket, profile):
+    async with opened(proxy.port, profile) as origin:
+        etag = await put(origin, f"{bucket}/k", b"0123456789", meta(bucket))
+        await origin.copy(f"{bucket}/k", 3, 4, f"{bucket}/l", meta(bucket), etag)
+        assert await whole(origin, f"{bucket}/l", 4) == b"3456"
+
+
+@pytest.mark.parametrize("profile", [FULL, PLAIN], ids=["full", "plain"])
+async def test_a_copy_of_what_is_gone_or_another_one(proxy, bucket, profile):
+    async with opened(proxy.port, profile) as origin:
+        with pytest.raises(BodyNotFound):
+            await origin.copy(f"{bucket}/none", 0, 5, f"{bucket}/l", meta(bucket), '"e"')
+        await put(origin, f"{bucket}/k", b"hello", meta(bucket))
+        etag = '"00000000000000000000000000000000"'
+        if profile is FULL:  # moto does not look at the condition; its answer is in the next tests
+            await origin.copy(f"{bucket}/k", 0, 5, f"{bucket}/l", meta(bucket), etag)
+            assert proxy.seen[-1].headers["x-amz-copy-source-if-match"] == etag
+        else:
+            with pytest.raises(BodyChanged):
+                await origin.copy(f"{bucket}/k", 0, 5, f"{bucket}/l", meta(bucket), etag)
+            assert await origin.look(f"{bucket}/l") is None
+
+
+async def test_a_copy_whose_answer_was_lost_is_found_to_have_been_done(origin, proxy, bucket):
+    etag = await put(origin, f"{bucket}/k", b"hello", meta(bucket))
+    proxy.lose_answers.append(lambda seen: "x-amz-copy-source" in seen.headers)
+    assert await origin.copy(f"{bucket}/k", 0, 5, f"{bucket}/l", meta(bucket, OTHER_ID), etag) == etag
+
+
+@pytest.mark.parametrize(
+    "told", [refusal(200, "InternalError"), Step(answer(200, b"<CopyObjectRes", length=99), close=True)]
+)
+async def test_a_copy_that_fails_after_it_began_to_answer_was_perhaps_done(told):
+    async with Server(told, answer(404)) as server, opened(server.port) as origin:
+        with pytest.raises(OutcomeUnknown):
+            await origin.copy("b/k", 0, 5, "b/l", meta("b"))
+        assert server.seen[1].method == "HEAD"
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        (refusal(200, "NoSuchKey"), BodyNotFound),
+        (refusal(200, "PreconditionFailed"), BodyChanged),
+        (refusal(403, "AccessDenied"), Refused),
+    ],
+)
+async def test_what_a_copy_says_late_means_the_same(told, kind):
+    async with Server(told) as server, opened(server.port) as origin:
+        with pytest.raises(kind):
+            await origin.copy("b/k", 0, 5, "b/l", meta("b"), '"e"')
+
+
+async def test_a_copy_that_is_moved_and_fails_is_given_up(proxy, bucket):
+    async with opened(proxy.port, PLAIN) as origin:
+        await put(origin, f"{bucket}/k", b"hello", meta(bucket))
+        proxy.lose_requests.append(is_put)
+        with pytest.raises(OutcomeUnknown):
+            await origin.copy(f"{bucket}/k", 0, 5, f"{bucket}/l", meta(bucket, OTHER_ID))
+        assert origin._session._client(f"127.0.0.1:{proxy.port}")._free == 8
+
+
+# Uploads.
+
+
+async def test_parts_become_one_body_with_what_is_kept_of_it(origin, proxy, bucket):
+    bodies = (pattern(PART, 1), pattern(PART, 2), b"end")
+    location, parts = await upload_of(origin, f"{bucket}/film", meta(bucket), *bodies)
+    stored = await origin.assemble(location, parts, meta(bucket))
+    assert stored.location == f"{bucket}/film"
+    assert await whole(origin, stored.location, 2 * PART + 3, stored.etag) == b"".join(bodies)
+    found = await origin.look(stored.location)
+    assert found is not None
+    assert (found[0].write_id, found[0].metadata) == (ID, {"a": "ü"})
+    assert "if-none-match" not in proxy.asked("PUT")[0].headers
+    assert not [name for name in proxy.asked("PUT")[0].headers if name.startswith("x-amz-meta-")]
+
+
+async def test_a_streamed_part(origin, bucket):
+    location = await origin.begin_upload(origin.locate_upload(f"{bucket}/k"), meta(bucket))
+    part = origin.locate_part(location, 1, OTHER_ID)
+    etag = await written(origin, part, b"hello", None)
+    stored = await origin.assemble(location, [PartBody(part, 5, etag)], meta(bucket))
+    assert await whole(origin, stored.location, 5, stored.etag) == b"hello"
+
+
+async def test_a_complete_whose_answer_was_lost_is_found_to_have_been_done_and_so_is_a_second_one(
+    origin, proxy, bucket
+):
+    location, parts = await upload_of(origin, f"{bucket}/k", meta(bucket), b"hello")
+    proxy.lose_answers.append(is_post)
+    stored = await origin.assemble(location, parts, meta(bucket))
+    assert await origin.assemble(location, parts, meta(bucket)) == stored
+    assert await whole(origin, f"{bucket}/k", 5, stored.etag) == b"hello"
+
+
+async def test_a_complete_that_never_arrived_may_be_repeated(origin, proxy, bucket):
+    location, parts = await upload_of(origin, f"{bucket}/k", meta(bucket), b"hello")
+    proxy.lose_requests.append(is_post)
+    with pytest.raises(OutcomeUnknown):
+        await origin.assemble(location, parts, meta(bucket))
+    assert (await origin.assemble(location, parts, meta(bucket))).etag
+
+
+async def test_a_complete_of_what_is_not_there_is_refused(origin, bucket):
+    location, parts = await upload_of(origin, f"{bucket}/k", meta(bucket), b"hello")
+    with pytest.raises(Refused, match="InvalidPart"):
+        await origin.assemble(location, [replace_part(parts[0], '"00000000000000000000000000000000"')], meta(bucket))
+    with pytest.raises(OriginError, match="not a part"):
+        await origin.assemble(location, [PartBody(f"{bucket}/k", 5)], meta(bucket))
+
+
+async def test_a_complete_of_an_upload_that_is_gone_is_refused():
+    async with Server(refusal(404, "NoSuchUpload"), answer(404)) as server, opened(server.port) as origin:
+        with pytest.raises(Refused, match="NoSuchUpload"):
+            await origin.assemble("b/k?uploadId=1", [PartBody(f"b/k?uploadId=1&partNumber=1#{ID}", 1)], meta("b"))
+
+
+def replace_part(part: PartBody, etag: str) -> PartBody:
+    return part._replace(etag=etag)
+
+
+async def test_a_part_whose_answer_was_lost_has_an_open_end(origin, proxy, bucket):
+    location = await origin.begin_upload(origin.locate_upload(f"{bucket}/k"), meta(bucket))
+    proxy.lose_answers.append(is_put)
+    with pytest.raises(OutcomeUnknown):
+        await put(origin, origin.locate_part(location, 1, ID), b"hello", None)
+
+
+async def test_an_upload_id_of_any_characters_comes_back_as_it_was():
+    begun = answer(200, b"<R><UploadId>a+b/c==&amp;?#~ d</UploadId></R>")
+    done = answer(200, b"<R><ETag>&quot;e&quot;</ETag></R>")
+    stored = answer(200, b"", 'etag: "5d41402abc4b2a76b9719d911017c592"')
+    async with Server(begun, stored, done, answer(204), answer(404)) as server, opened(server.port) as origin:
+        location = await origin.begin_upload("b/k?uploads", meta("b"))
+        part = origin.locate_part(location, 3, ID)
+        await put(origin, part, b"hello", None)
+        await origin.assemble(location, [PartBody(part, 5, '"e"')], meta("b"))
+        await origin.delete(location, ID)
+        encoded = "a%2Bb%2Fc%3D%3D%26%3F%23~%20d"
+        assert [seen.target for seen in server.seen[1:4]] == [
+            f"/b/k?partNumber=3&uploadId={encoded}",
+            f"/b/k?uploadId={encoded}",
+            f"/b/k?uploadId={encoded}",
+        ]
+
+
+# Removing.
+
+
+async def test_an_upload_is_removed_before_its_complete_and_after_it(origin, proxy, bucket):
+    location, parts = await upload_of(origin, f"{bucket}/k", meta(bucket), b"hello")
+    await origin.delete(parts[0].location)  # goes with the upload
+    await origin.delete(location, ID)
+    assert await origin._strays(Place(bucket, "k")) == []
+    location, parts = await upload_of(origin, f"{bucket}/k", meta(bucket), b"hello")
+    await origin.assemble(location, parts, meta(bucket))
+    await origin.delete(location, ID)
+    assert await origin.look(f"{bucket}/k") is None
+    await origin.delete(location, ID)
+
+
+@pytest.mark.parametrize("profile", [FULL, PLAIN], ids=["full", "plain"])
+async def test_an_upload_that_nobody_heard_the_id_of_is_removed_too(proxy, bucket, profile):
+    async with opened(proxy.port, profile) as origin:
+        other, _ = await upload_of(origin, f"{bucket}/k+2", meta(bucket))
+        for key in ("k", "k+", "k /é"):
+            location = origin.locate_upload(origin.own_location(bucket, key) or "")
+            proxy.lose_answers.append(is_post)
+            with pytest.raises(OutcomeUnknown):
+                await origin.begin_upload(location, meta(bucket))
+            assert len(await origin._strays(Place(bucket, location.partition("/")[2].partition("?")[0]))) == 1
+            await origin.delete(location, ID)
+            assert await origin._strays(Place(bucket, location.partition("/")[2].partition("?")[0])) == []
+        assert len(await origin._strays(Place(bucket, "k%2B2"))) == 1, "another key's upload stays"
+        await origin.delete(other, ID)
+
+
+async def test_a_write_that_was_lost_may_have_left_pieces(origin, bucket):
+    await upload_of(origin, f"{bucket}/k", meta(bucket))
+    await origin.delete(f"{bucket}/k", ID)
+    assert len(await origin._strays(Place(bucket, "k"))) == 1
+    await origin.delete(f"{bucket}/k", ID, lost=True)
+    assert await origin._strays(Place(bucket, "k")) == []
+
+
+async def test_what_others_have_put_under_a_key_is_not_removed_with_our_write(origin, proxy, bucket):
+    await put(origin, f"{bucket}/k", b"theirs", None)
+    await origin.delete(f"{bucket}/k", ID)
+    await origin.delete(f"{bucket}/k?uploadId=none", ID)
+    assert await whole(origin, f"{bucket}/k", 6) == b"theirs"
+    await put(origin, f"{bucket}/l", b"another write's", meta(bucket, OTHER_ID))
+    await origin.delete(f"{bucket}/l", ID)
+    assert await origin.look(f"{bucket}/l") is not None
+    await origin.delete(f"{bucket}/l", OTHER_ID)
+    assert await origin.look(f"{bucket}/l") is None
+
+
+async def test_what_is_not_there_may_be_removed(origin, bucket):
+    for location in (f"{bucket}/none", f"{bucket}/none%40{ID}", f"{bucket}/none?uploads", f"{bucket}/none?uploadId=x"):
+        await origin.delete(location, ID)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [refusal(404, "NoSuchBucket"), refusal(403, "AccessDenied"), refusal(500, "InternalError"), refusal(409, "X")],
+)
+async def test_what_was_not_removed_is_not_said_to_be(told):
+    async with Server(told) as server, opened(server.port) as origin:
+        with pytest.raises(OriginError):
+            await origin.delete(f"b/k%40{ID}", ID)
+
+
+@pytest.mark.parametrize("told", [answer(204), answer(200), answer(404), refusal(404, "NoSuchKey")])
+async def test_what_is_gone_is_gone(told):
+    async with Server(told) as server, opened(server.port) as origin:
+        await origin.delete(f"b/k%40{ID}", ID)
+
+
+# Describing.
+
+
+async def test_tags_are_replaced(origin, proxy, bucket):
+    await put(origin, f"{bucket}/k", b"hello", meta(bucket))
+    for tags in ({"a": "1/2"}, {"b": "", "c d": "e"}):
+        assert await origin.describe(f"{bucket}/k", meta(bucket, "", tags=tags)) is None
+        found = await origin._session.document(Request("GET", Place(bucket, "k"), "tagging="))
+        assert parse_tags(found) == tags
+    with pytest.raises(BodyNotFound):
+        await origin.describe(f"{bucket}/none", meta(bucket, ""))
+
+
+async def test_tags_are_an_entry_where_an_origin_has_none(proxy, bucket):
+    async with opened(proxy.port, COPYING) as origin:
+        await put(origin, f"{bucket}/k", b"hello", meta(bucket))
+        etag = await origin.describe(f"{bucket}/k", meta(bucket, "", tags={"a": "é"}))
+        kept, found, _ = await origin.look(f"{bucket}/k") or (None, "", 0)
+        assert kept is not None
+        assert (kept.tags, kept.write_id, found) == ({"a": "é"}, ID, etag)
+        assert await whole(origin, f"{bucket}/k", 5, etag) == b"hello"
+        with pytest.raises(BodyNotFound):
+            await origin.describe(f"{bucket}/none", meta(bucket, ""))
+    async with opened(proxy.port, PLAIN) as origin:
+        with pytest.raises(OriginError, match="no tags"):
+            await origin.describe(f"{bucket}/k", meta(bucket, ""))
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+async def test_a_description_whose_answer_was_lost_gives_the_etag_that_there_is_now(retries):
+    """A copy onto itself gives a body another ETag; with the old one it would never be read again."""
+
+    def head(etag: str, tags: str) -> bytes:
+        entries = ("x-amz-meta-anbar-uploader: ann", f"x-amz-meta-anbar-write: {ID}", f"x-amz-meta-anbar-tags: {tags}")
+        return answer(200, b"", f'etag: "{etag}"', *entries, length=5)
+
+    lost: list[Step | bytes] = [Step(close=True)] + [refusal(412, "PreconditionFailed")] * retries
+    about = meta("b", "", tags={"a": "2"})
+    async with (
+        Server(head("1", "a=1"), *lost, head("2", "a=2")) as server,
+        opened(server.port, COPYING, retries=retries) as origin,
+    ):
+        assert await origin.describe("b/k", about) == '"2"'
+    async with (
+        Server(head("1", "a=1"), *lost, head("1", "a=1")) as server,
+        opened(server.port, COPYING, retries=retries) as origin,
+    ):
+        with pytest.raises(OriginError):
+            await origin.describe("b/k", about)
+    async with (
+        Server(head("1", "a=1"), *lost, answer(503)) as server,
+        opened(server.port, COPYING, retries=retries) as origin,
+    ):
+        with pytest.raises(OriginError):
+            await origin.describe("b/k", about)
+    async with Server(head("1", "a=1"), refusal(403, "AccessDenied")) as server, opened(server.port, COPYING) as origin:
+        with pytest.raises(Refused, match="AccessDenied"):
+            await origin.describe("b/k", about)
+
+
+# Bodies of unknown size.
+
+
+@pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 3 * PART, 3 * PART + 1])
+async def test_a_body_of_unknown_size(origin, proxy, bucket, monkeypatch, size):
+    monkeypatch.setattr(pieces, "PIECE", PART)
+    body = pattern(size)
+    writer = await origin.create(f"{bucket}/k", None, meta(bucket))
+    for start in range(0, size, MIB):
+        await writer.write(memoryview(body)[start : start + MIB])
+    etag = await writer.finish(f'"{hashlib.md5(body).hexdigest()}"')
+    await writer.abort()
+    assert await whole(origin, f"{bucket}/k", size, etag) == body
+    found = await origin.look(f"{bucket}/k")
+    assert found is not None
+    assert found[0].write_id == ID
+    assert len(proxy.asked("POST")) == (0 if size < PART else 2)
+
+
+async def test_a_body_too_large_for_one_request_goes_in_pieces(proxy, bucket, monkeypatch):
+    monkeypatch.setattr(pieces, "PIECE", PART)
+    async with opened(proxy.port, replace(FULL, max_put_bytes=PART)) as origin:
+        writer = await origin.create(f"{bucket}/k", PART + 1, meta(bucket))
+        await writer.write(bytes(PART + 1))
+        await writer.finish()
+        assert len(proxy.asked("POST")) == 2
+        with pytest.raises(OriginError, match="part"):
+            await origin.create(f"{bucket}/k?uploadId=1&partNumber=1#{ID}", None, None)
+
+
+async def test_pieces_that_are_given_up_leave_nothing(origin, bucket, monkeypatch):
+    monkeypatch.setattr(pieces, "PIECE", PART)
+    writer = await origin.create(f"{bucket}/k", None, meta(bucket))
+    await writer.write(bytes(PART))
+    assert len(await origin._strays(Place(bucket, "k"))) == 1
+    await writer.abort()
+    assert await origin._strays(Place(bucket, "k")) == []
+    assert await origin.look(f"{bucket}/k") is None
+
+
+def test_what_an_origin_says_of_itself():
+    origin = S3Origin(session_to(1), FULL, sign_bodies=True)
+    assert (origin.md5_etags, origin.settle_s) == (True, 900)
+    assert origin.own_location("b", "k") == "b/k"
+    assert origin.locate("b", "k", ID) == f"b/k%40{ID}"
+    assert origin.locate_upload("b/k") == "b/k?uploads"
