@@ -32,6 +32,7 @@ from gateway.startup import (
     check_seals,
     left_buckets,
     listening,
+    measured_otherwise,
     only_server_of,
     open_origin,
     tls_context,
@@ -127,6 +128,8 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
         for name, origin in settings.origins.items():
             origins[name] = open_origin(name, origin)
         await remember_origins(database, settings.roots)
+        for line in measured_otherwise(settings.store.path, settings.origins):
+            _log.warning("%s", line)
         store = Store(database, ring)
         await check_seals(store, settings.secrets.key_ring)
         rooms = Rooms(

@@ -1,0 +1,63 @@
+"""Of `anbar doctor`: can the S3 origins be reached, and are there credentials for them?"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+from gateway.cli.finding import Finding, Level
+from gateway.config import Settings
+from gateway.origin_settings import S3OriginSettings
+
+MOST_S = 5.0
+_FEW_DAYS = 14
+
+
+def check_s3_origins(settings: Settings) -> Iterator[Finding]:
+    """A connection to each, no longer than some seconds; nothing is asked of them but whether they are there."""
+    from gateway.startup import measured_otherwise
+
+    for name, origin in settings.origins.items():
+        if isinstance(origin, S3OriginSettings):
+            yield from check_s3_origin(name, origin)
+    for line in measured_otherwise(settings.store.path, settings.origins):
+        about, _, text = line.partition(": ")
+        yield Finding(Level.NOTE, about, text)
+
+
+def check_s3_origin(name: str, settings: S3OriginSettings) -> Iterator[Finding]:
+    """Its credentials, its endpoint."""
+    about = f"origin {name}"
+    yield _credentials(about, settings)
+    yield _endpoint(about, name, settings)
+
+
+def _credentials(about: str, settings: S3OriginSettings) -> Finding:
+    from gateway.origin.credentials import CredentialsError, credentials_of
+
+    logging.getLogger("anbar.origin").setLevel(logging.CRITICAL)  # what it would log is told here
+    try:
+        found = asyncio.run(credentials_of(settings).current())
+    except CredentialsError as error:
+        return Finding(Level.FAIL, about, str(error))
+    return Finding(Level.OK, about, f"there are credentials: access key id {found.access_key_id}")
+
+
+def _endpoint(about: str, name: str, settings: S3OriginSettings) -> Finding:
+    from gateway.origin.errors import NotReached
+    from gateway.origin.providers import upstream_of
+    from gateway.origin.s3.probe.reach import connect
+    from gateway.startup import StartError, origin_tls
+
+    endpoint = upstream_of(settings).endpoint
+    try:
+        tls = origin_tls(name, settings)
+        most_s = min(settings.connect_timeout_s, MOST_S)
+        found = asyncio.run(connect(endpoint.host, endpoint.port, tls, most_s))
+    except StartError as error:
+        return Finding(Level.FAIL, about, str(error).removeprefix(f"{about}: "))
+    except NotReached as error:
+        return Finding(Level.FAIL, about, f"{endpoint} cannot be reached: {error}")
+    soon = found.days_left is not None and found.days_left <= _FEW_DAYS
+    how = f"connected in {found.milliseconds} ms{', ' if found.tls else ''}{found.tls}"
+    text = f"{endpoint}, {how}; what it can do tells: anbar doctor --origin {name}"
+    return Finding(Level.NOTE if soon else Level.OK, about, text)
