@@ -1,4 +1,8 @@
-"""Of `anbar doctor`: can the S3 origins be reached, and are there credentials for them?"""
+"""Of `anbar doctor`: can the S3 origins be reached, and are there credentials for them?
+
+An origin that does not answer now is noted and fails nothing: the gateway starts without it, serves what is cached, and
+goes on when it is back. A start that waits for `anbar doctor` must not hang on it.
+"""
 
 import asyncio
 import logging
@@ -38,7 +42,7 @@ def _credentials(about: str, settings: S3OriginSettings) -> Finding:
     try:
         found = asyncio.run(credentials_of(settings).current())
     except CredentialsError as error:
-        return Finding(Level.FAIL, about, str(error))
+        return Finding(Level.NOTE if settings.access_key_id is None else Level.FAIL, about, str(error))
     return Finding(Level.OK, about, f"there are credentials: access key id {found.access_key_id}")
 
 
@@ -56,7 +60,7 @@ def _endpoint(about: str, name: str, settings: S3OriginSettings) -> Finding:
     except StartError as error:
         return Finding(Level.FAIL, about, str(error).removeprefix(f"{about}: "))
     except NotReached as error:
-        return Finding(Level.FAIL, about, f"{endpoint} cannot be reached: {error}")
+        return Finding(Level.NOTE, about, f"{endpoint} cannot be reached: {error}")
     soon = found.days_left is not None and found.days_left <= _FEW_DAYS
     how = f"connected in {found.milliseconds} ms{', ' if found.tls else ''}{found.tls}"
     text = f"{endpoint}, {how}; what it can do tells: anbar doctor --origin {name}"

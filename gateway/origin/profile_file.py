@@ -64,5 +64,6 @@ def read_differences(store: Path, name: str, settings: S3OriginSettings) -> tupl
         return "", {}
     found = profile.get("capabilities")
     known = OriginCapabilities.model_fields
-    flags = {key: value for key, value in (found or {}).items() if key in known and isinstance(value, bool)}
+    table = found.items() if isinstance(found, dict) else ()
+    flags = {key: value for key, value in table if key in known and isinstance(value, bool)}
     return str(profile.get("measured", "")), differences(flags, upstream.profile)

@@ -95,12 +95,8 @@ def _running(command: list[str], directory: Path, port: int) -> Iterator[None]:
         _wait_until_ready(process, port, log)
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_S)
+        process.kill()  # nothing of it is kept
+        process.wait(STOP_S)
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

@@ -63,9 +63,7 @@ async def metadata(scratch: Scratch) -> AsyncIterator[Outcome]:
     kept = (await scratch.ask("HEAD", "metadata")).headers if answer.fine else {}
     plain, word = (kept.get(name, "nothing") for name in sent)
     yield Outcome("metadata", plain == sent[f"{_META}plain"], answer.told)
-    yield Outcome(
-        "metadata_words", word == _WORD, answer.told + ("" if word == _WORD else f", gave {word[:60]!a}")
-    )
+    yield Outcome("metadata_words", word == _WORD, answer.told + ("" if word == _WORD else f", gave {word[:60]!a}"))
     yield await _upper_case(scratch)
 
 

@@ -65,13 +65,14 @@ class Scratch:
         self.bucket = bucket
         self.prefix = prefix
         self.clock = clock
-        self.versioned = False
+        self.versioned = False  # until an answer names a version
         self._session = session
         self._credentials = credentials
         self._connect = connect
         self._made: set[str] = set()
         self._uploads: set[tuple[str, str]] = set()
-        self._versions: list[tuple[str, str]] = []
+        self._versions: set[tuple[str, str]] = set()
+        self._versions_listed = False
 
     @property
     def left(self) -> list[str]:
@@ -80,8 +81,13 @@ class Scratch:
         return [
             *(f"{below}{key}" for key in sorted(self._made)),
             *(f"{below}{key} (multipart upload {upload_id})" for key, upload_id in sorted(self._uploads)),
-            *(f"{below}{key} (version {version_id})" for key, version_id in self._versions),
+            *(f"{below}{key} (version {version_id})" for key, version_id in sorted(self._versions)),
+            *([f"{below} (old versions, which could not be listed)"] if self._may_have_versions else []),
         ]
+
+    @property
+    def _may_have_versions(self) -> bool:
+        return self.versioned and not self._versions_listed
 
     @property
     def host(self) -> str:
@@ -117,6 +123,8 @@ class Scratch:
         if key is not None and makes:
             self._made.add(key)
         answer = await self._answer(request, body)
+        if key is not None and method not in ("GET", "HEAD") and not query.startswith("versionId="):
+            self._note_version(key, answer)
         if key is not None and makes and is_new and _was_refused(answer):
             self._made.discard(key)
         if method == "POST" and query == "uploads=" and key is not None and answer.fine:
@@ -164,6 +172,7 @@ class Scratch:
         self._made.add(key)
         async with self.client() as client:
             answer = await _read(await client.ask(*head(signer)))
+        self._note_version(key, answer)
         if is_new and _was_refused(answer):
             self._made.discard(key)
         return answer
@@ -210,10 +219,14 @@ class Scratch:
             if not (isinstance(cause, ConnectionBroken) and cause.reused):
                 raise
             response = await self._session.ask(request, body, fine=_ANY_STATUS, repeatable=False)
-        answer = await _read(response)
-        if answer.headers.get(_VERSION, "") not in _NO_VERSION:
+        return await _read(response)
+
+    def _note_version(self, key: str, answer: Answer) -> None:
+        """A write, and a removal, too, has made a version that only a removal by its id ends."""
+        version_id = answer.headers.get(_VERSION, "")
+        if version_id not in _NO_VERSION:
             self.versioned = True
-        return answer
+            self._versions.add((key, version_id))
 
     async def _open_uploads(self) -> set[tuple[str, str]]:
         """The uploads that are known, and those that the origin lists below our prefix."""
@@ -250,14 +263,25 @@ class Scratch:
             self._made.add(key)
 
     async def _remove_versions(self) -> None:
-        """In a bucket with versions a removed object is still there."""
+        """In a bucket with versions a removed object is still there. Those that are known go first.
+
+        One of them has a key that no listing without encoded keys can name.
+        """
+        await self._remove_known_versions()
         answer = await self.ask("GET", query=f"prefix={quoted(self.prefix)}&versions=")
-        for key, version_id in parse_versions(answer.body) if answer.fine else []:
-            if key.startswith(self.prefix):
-                name = key.removeprefix(self.prefix)
-                gone = await self.ask("DELETE", name, f"versionId={quoted(version_id)}")
-                if not gone.fine and gone.status != 404:
-                    self._versions.append((name, version_id))
+        if answer.fine:
+            found = parse_versions(answer.body)
+            self._versions |= {
+                (key.removeprefix(self.prefix), each) for key, each in found if key.startswith(self.prefix)
+            }
+            self._versions_listed = True
+            await self._remove_known_versions()
+
+    async def _remove_known_versions(self) -> None:
+        for key, version_id in sorted(self._versions):
+            gone = await self.ask("DELETE", key, f"versionId={quoted(version_id)}")
+            if gone.fine or gone.status == 404:
+                self._versions.discard((key, version_id))
 
 
 async def _read(response: Response) -> Answer:
