@@ -7,6 +7,7 @@ goes on when it is back. A start that waits for `anbar doctor` must not hang on 
 import asyncio
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gateway.cli.finding import Finding, Level
 from gateway.config import Settings
@@ -14,6 +15,18 @@ from gateway.origin_settings import S3OriginSettings
 
 MOST_S = 5.0
 _FEW_DAYS = 14
+
+
+@contextmanager
+def origins_unlogged() -> Iterator[None]:
+    """What origins would log is told by the command itself."""
+    log = logging.getLogger("anbar.origin")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def check_s3_origins(settings: Settings) -> Iterator[Finding]:
@@ -38,9 +51,9 @@ def check_s3_origin(name: str, settings: S3OriginSettings) -> Iterator[Finding]:
 def _credentials(about: str, settings: S3OriginSettings) -> Finding:
     from gateway.origin.credentials import CredentialsError, credentials_of
 
-    logging.getLogger("anbar.origin").setLevel(logging.CRITICAL)  # what it would log is told here
     try:
-        found = asyncio.run(credentials_of(settings).current())
+        with origins_unlogged():
+            found = asyncio.run(credentials_of(settings).current())
     except CredentialsError as error:
         return Finding(Level.NOTE if settings.access_key_id is None else Level.FAIL, about, str(error))
     return Finding(Level.OK, about, f"there are credentials: access key id {found.access_key_id}")

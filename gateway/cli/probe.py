@@ -1,7 +1,6 @@
 """anbar doctor --origin NAME: what an S3 origin can do, measured on scratch keys that are removed again."""
 
 import asyncio
-import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from gateway import __version__
+from gateway.cli.check_origins import origins_unlogged
 from gateway.cli.finding import Finding, Level
 from gateway.cli.installation import Installation, Refused, print_json, print_table, render_time
 from gateway.origin_settings import S3OriginSettings
@@ -66,8 +66,8 @@ def probe_origin(
 ) -> None:
     """Probe, tell, and exit: 0 it serves, 1 it does not, 130 interrupted; raises BadParameter."""
     target = find_target(installation, name, bucket)
-    logging.getLogger("anbar.origin").setLevel(logging.CRITICAL)  # what is logged there is told below
-    report = run_probe(target)
+    with origins_unlogged():
+        report = run_probe(target)
     profile = render_report(report)
     if as_json:
         print_json(profile)

@@ -317,7 +317,7 @@ def test_garbage_raises_bad_response_only(tokens, rest, bodyless):
 @given(st.lists(GRAMMAR, max_size=16).map(b"".join), st.lists(GRAMMAR, max_size=16).map(b"".join))
 def test_garbage_is_understood_alike_however_it_is_split(garbage, chunks):
     for data in (garbage, OK + b"Transfer-Encoding: chunked\r\n\r\n" + chunks):
-        outcomes = []
+        outcomes: list[object] = []
         for pieces in ([data], bytewise(data)):
             try:
                 reader, body = fed(*pieces)
