@@ -27,6 +27,7 @@ from gateway.startup import (
     check_seals,
     left_buckets,
     listening,
+    measured_otherwise,
     now_s,
     only_server_of,
     open_rooms,
@@ -115,6 +116,8 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
     read_folder(settings.policies.path, settings.origins)  # before anything is touched
     database = await Database.open(settings.store.path, check=True)
     try:
+        for line in measured_otherwise(settings.store.path, settings.origins):
+            _log.warning("%s", line)
         store = Store(database, ring)
         await check_seals(store, settings.secrets.key_ring)
         async with open_rooms(settings, store) as rooms:

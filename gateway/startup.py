@@ -9,7 +9,7 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,6 +25,7 @@ from gateway.origin.credentials import credentials_of
 from gateway.origin.directory import DirectoryOrigin
 from gateway.origin.directory_survey import DirectorySurvey
 from gateway.origin.http_client import Deadlines
+from gateway.origin.profile_file import read_differences
 from gateway.origin.providers import upstream_of
 from gateway.origin.s3.origin import S3Origin
 from gateway.origin.s3.session import Session
@@ -115,7 +116,7 @@ async def open_surveys(settings: Settings) -> AsyncIterator[dict[str, Survey]]:
 def open_s3_origin(name: str, settings: S3OriginSettings) -> S3Origin:
     """An S3 origin, which need not answer now; raises StartError: its certificates cannot be read."""
     upstream = upstream_of(settings)
-    tls = _origin_tls(name, settings) if upstream.endpoint.scheme == "https" else None
+    tls = origin_tls(name, settings)
     session = Session(
         name,
         upstream,
@@ -129,7 +130,10 @@ def open_s3_origin(name: str, settings: S3OriginSettings) -> S3Origin:
     return S3Origin(session, upstream.profile, sign_bodies=tls is None)
 
 
-def _origin_tls(name: str, settings: S3OriginSettings) -> ssl.SSLContext:
+def origin_tls(name: str, settings: S3OriginSettings) -> ssl.SSLContext | None:
+    """What an endpoint's certificate is checked with; None: it is plain HTTP. Raises StartError."""
+    if upstream_of(settings).endpoint.scheme != "https":
+        return None
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
     except ssl.SSLError as error:
@@ -139,6 +143,21 @@ def _origin_tls(name: str, settings: S3OriginSettings) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def measured_otherwise(store: Path, origins: Mapping[str, OriginSettings]) -> Iterator[str]:
+    """Where the profiles that `anbar doctor` has written say something else of origins than the settings."""
+    for name, settings in origins.items():
+        if not isinstance(settings, S3OriginSettings):
+            continue
+        try:
+            when, found = read_differences(store, name, settings)
+        except ValueError as error:
+            yield f"origin {name}: {error}"
+            continue
+        if found:
+            told = ", ".join(f"{flag} = {str(value).lower()}" for flag, value in found.items())
+            yield f"origin {name}: the settings are not what was measured on {when}: {told}"
 
 
 def _open_directory(name: str, settings: DirectoryOriginSettings, *, beside: bool) -> Origin:

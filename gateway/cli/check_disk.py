@@ -8,17 +8,15 @@ from pathlib import Path
 
 from gateway.cli.finding import Finding, Level
 from gateway.config import Settings
-from gateway.origin_settings import DirectoryOriginSettings, OriginSettings
+from gateway.origin_settings import DirectoryOriginSettings
 from gateway.toml_fields import GIB, MIB
 
 LEAST_FREE_BYTES = 256 * MIB
 LITTLE_FREE_BYTES = 5 * GIB
 
 
-def check_origin(name: str, origin: OriginSettings) -> Finding:
+def check_origin(name: str, origin: DirectoryOriginSettings) -> Finding:
     about = f"origin {name}"
-    if not isinstance(origin, DirectoryOriginSettings):
-        return Finding(Level.NOTE, about, f'kind = "s3", provider = "{origin.provider}": it was not asked anything')
     if not os.path.exists(origin.path):
         return check_directory(about, origin.path, f"{origin.path} is not there yet; it is made at the first start")
     finding = check_directory(about, origin.path, f"{origin.path} is writable and fsync works")

@@ -135,21 +135,6 @@ def test_buckets_that_the_configuration_left_behind_are_named(anbar, left_bucket
     assert "demo-media" not in ended.out
 
 
-def test_an_s3_origin_is_named_and_has_no_disk_to_check(anbar, installation):
-    with (installation / "gateway.toml").open("a", encoding="utf-8") as file:
-        file.write('[origins.far]\nkind = "s3"\nprovider = "liara"\n')
-    policy = installation / "policies/demo.toml"
-    policy.write_text(policy.read_text().replace('project = "demo"', 'project = "demo"\norigin = "local"'))
-    assert anbar("keys", "create", "--project", "demo", "--principal", "ops").code == 0
-    ended = anbar("doctor")
-    assert ended.code == 0
-    assert (
-        line_about(ended.out, "origin far")
-        == 'note  origin far: kind = "s3", provider = "liara": it was not asked anything'
-    )
-    assert line_about(ended.out, "origin local").startswith("ok")
-
-
 def test_an_origin_that_is_no_directory_fails(anbar, installation):
     (installation / "var/objects").write_text("")
     ended = anbar("doctor")

@@ -89,6 +89,13 @@ def parse_uploads(body: bytes) -> list[tuple[str, str]]:
     ]
 
 
+def parse_versions(body: bytes) -> list[tuple[str, str]]:
+    """Key and version id of each entry of ListObjectVersions, delete markers too; raises OriginError."""
+    root = _parse(body)
+    found = [*_children(root, "Version"), *_children(root, "DeleteMarker")]
+    return [(_text(each, "Key"), _text(each, "VersionId")) for each in found]
+
+
 def parse_tags(body: bytes) -> dict[str, str]:
     """Of GetObjectTagging's answer; raises OriginError."""
     return {
@@ -106,6 +113,12 @@ def render_complete(parts: Sequence[tuple[int, str]]) -> bytes:
     return (
         f'<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{listed}</CompleteMultipartUpload>'
     ).encode()
+
+
+def render_delete(keys: Sequence[str]) -> bytes:
+    """The body of DeleteObjects; the answer names only what could not be removed."""
+    listed = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in keys)
+    return f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{listed}<Quiet>true</Quiet></Delete>'.encode()
 
 
 def render_tagging(tags: Mapping[str, str]) -> bytes:
