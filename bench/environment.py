@@ -13,7 +13,7 @@ from typing import Self
 
 from bench import load, machine
 from bench.load import Load
-from bench.servers import BUCKET, Gateway, Nginx
+from bench.servers import BUCKET, Gateway, Nginx, Upstream
 from bench.signing import Signer
 
 FOLDERS = 10_000
@@ -54,7 +54,26 @@ class Environment:
     @cached_property
     def in_memory(self) -> Gateway:
         """A gateway without objects whose files are in memory, where the system has such a file system."""
-        return self._started(Gateway(self._temporary(_MEMORY if _MEMORY.is_dir() else None) / "gateway"))
+        return self._started(Gateway(self._in_memory() / "gateway"))
+
+    @cached_property
+    def upstream(self) -> Upstream:
+        """What the next two forward to."""
+        server = Upstream(self._root / "upstream")
+        self._stack.callback(server.close)
+        return server
+
+    @cached_property
+    def proxy(self) -> Nginx:
+        """nginx that forwards; what it buffers in files is in memory, too."""
+        server = Nginx(self._in_memory() / "proxy", self.upstream)
+        self._stack.callback(server.close)
+        return server
+
+    @cached_property
+    def forwarder(self) -> Gateway:
+        """A gateway that forwards, with its store in memory."""
+        return self._started(Gateway(self._in_memory() / "forwarder", self.upstream))
 
     @cached_property
     def signer(self) -> Signer:
@@ -88,6 +107,9 @@ class Environment:
     def load_gateway(self, requests: list[bytes], *, head_only: bool = False) -> Load:
         gateway = self.gateway
         return load.run(gateway.address, requests, pid=gateway.pid, seconds=self.seconds, head_only=head_only)
+
+    def _in_memory(self) -> Path:
+        return self._temporary(_MEMORY if _MEMORY.is_dir() else None)
 
     def _temporary(self, parent: Path | None) -> Path:
         root = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="anbar-bench-", dir=parent)))

@@ -13,6 +13,9 @@ from itertools import cycle
 
 from bench import machine
 
+Request = bytes | tuple[bytes, bytes]
+"""All of a request, or its head and its body: large bodies are shared by many heads."""
+
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _TIMEOUT_S = 30.0
 
@@ -49,13 +52,29 @@ class _Connection:
         self._head_only = head_only
         self._head = b""
         self._left = 0  # bytes of the answer's body that have not come yet
+        self._unsent = memoryview(b"")
         self.sent_ns = 0
 
-    def send(self, request: bytes) -> None:
+    def send(self, request: Request) -> bool:
+        """Send what the socket takes; True when that was all."""
         self._head = b""
         self._left = -1
         self.sent_ns = time.perf_counter_ns()
-        self.socket.sendall(request)
+        if isinstance(request, bytes):
+            self._unsent = memoryview(request)
+        else:
+            head, body = request
+            self.socket.sendall(head)
+            self._unsent = memoryview(body)
+        return self.send_on()
+
+    def send_on(self) -> bool:
+        """The same with what is left of a request."""
+        try:
+            self._unsent = self._unsent[self.socket.send(self._unsent, socket.MSG_DONTWAIT) :]
+        except BlockingIOError:
+            return False
+        return not self._unsent
 
     def receive(self, buffer: memoryview) -> bool:
         """Take what has come; True when the answer is whole."""
@@ -86,7 +105,7 @@ class _Connection:
 
 def run(
     address: tuple[str, int],
-    requests: Sequence[bytes],
+    requests: Sequence[Request],
     *,
     pid: int,
     seconds: float,
@@ -111,7 +130,7 @@ def run(
     return Load(len(latencies), spent, took, tuple(latencies))
 
 
-def _stretch(connections: Sequence[_Connection], source: Iterator[bytes], seconds: float) -> list[int]:
+def _stretch(connections: Sequence[_Connection], source: Iterator[Request], seconds: float) -> list[int]:
     """Keep every connection busy until the time is over and every answer is there; give their times in ns."""
     buffer = memoryview(bytearray(1 << 20))
     epoll = select.epoll()
@@ -119,24 +138,30 @@ def _stretch(connections: Sequence[_Connection], source: Iterator[bytes], second
     latencies: list[int] = []
     try:
         for fd, connection in by_fd.items():
-            epoll.register(fd, select.EPOLLIN)
-            connection.send(next(source))
+            epoll.register(fd, _events(sent_all=connection.send(next(source))))
         busy = len(by_fd)
         end_ns = time.perf_counter_ns() + int(seconds * 1e9)
         while busy:
             events = epoll.poll(_TIMEOUT_S)
             if not events:
                 raise BadAnswer("no answer")
-            for fd, _ in events:
+            for fd, event in events:
                 connection = by_fd[fd]
-                if not connection.receive(buffer):
+                if event & select.EPOLLOUT and connection.send_on():
+                    epoll.modify(fd, select.EPOLLIN)
+                if not event & ~select.EPOLLOUT or not connection.receive(buffer):
                     continue
                 now_ns = time.perf_counter_ns()
                 latencies.append(now_ns - connection.sent_ns)
                 if now_ns < end_ns:
-                    connection.send(next(source))
+                    if not connection.send(next(source)):
+                        epoll.modify(fd, _events(sent_all=False))
                 else:
                     busy -= 1
     finally:
         epoll.close()
     return latencies
+
+
+def _events(*, sent_all: bool) -> int:
+    return select.EPOLLIN if sent_all else select.EPOLLIN | select.EPOLLOUT

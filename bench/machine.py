@@ -11,18 +11,19 @@ from pathlib import Path
 
 _CORES = sorted(os.sched_getaffinity(0))  # as they were before this process took one of them
 SERVER_CORE = _CORES[0]
+LOAD_CORE = _CORES[-1]  # where there is but one, they share it
 
 
 def take_load_core() -> None:
     """Move this process, which makes the load, off the servers' core; without a second core it stays."""
-    os.sched_setaffinity(0, {_CORES[-1]})
+    os.sched_setaffinity(0, {LOAD_CORE})
 
 
-def start(command: Sequence[str | Path], *, cwd: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start a process on the servers' core; what it says on standard error goes to `log`."""
+def start(command: Sequence[str | Path], *, cwd: Path, log: Path, core: int = SERVER_CORE) -> subprocess.Popen[bytes]:
+    """Start a process on the servers' core or another one; what it says on standard error goes to `log`."""
     with log.open("ab") as errors:
         return subprocess.Popen(
-            ["taskset", "-c", str(SERVER_CORE), *command],
+            ["taskset", "-c", str(core), *command],
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The two servers: nginx with static files, and the gateway as a client of the command line would start it."""
+"""The two servers, nginx and the gateway as a client of the command line would start it; and what they forward to."""
 
 import json
 import os
@@ -34,8 +34,23 @@ http {{
     fastcgi_temp_path {root}/fastcgi;
     uwsgi_temp_path {root}/uwsgi;
     scgi_temp_path {root}/scgi;
-    server {{ listen 127.0.0.1:{port}; root {root}/files; }}
+    {server}
 }}
+"""
+_STATIC = "server {{ listen 127.0.0.1:{port}; root {root}/files; }}"
+_PROXY = """\
+    upstream s3 {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 100000000; }}
+    server {{
+        listen 127.0.0.1:{port};
+        tcp_nopush off;
+        client_max_body_size 0;
+        location / {{
+            proxy_pass http://s3;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_request_buffering off;
+        }}
+    }}
 """
 
 _GATEWAY = """\
@@ -46,11 +61,21 @@ admin_listen = "127.0.0.1:0"
 path = "var/anbar.sqlite"
 [secrets]
 key_ring = "var/key_ring"
-[origins.local]
-kind = "directory"
-path = "var/objects"
 [policies]
 path = "policies"
+[origins.local]
+"""
+_DIRECTORY = """\
+kind = "directory"
+path = "var/objects"
+"""
+_S3 = """\
+kind = "s3"
+provider = "minio"
+endpoint = "http://127.0.0.1:{upstream}"
+allow_http = true
+access_key_id = {{ file = "origin-key" }}
+secret_access_key = {{ file = "origin-secret" }}
 """
 
 _POLICY = """\
@@ -68,17 +93,39 @@ class NotReady(Exception):
     """A server did not start; the text is what it said."""
 
 
-class Nginx:
-    """nginx serving the files of `root`/files on one core."""
+class Upstream:
+    """An S3 endpoint on the load's core, which answers whatever it is asked."""
 
     def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True)
+        command = [sys.executable, "-m", "bench.upstream"]
+        self._process = machine.start(command, cwd=REPOSITORY, log=root / "log", core=machine.LOAD_CORE)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            machine.stop(self._process)
+            raise NotReady((root / "log").read_text())
+        self.port = int(line)
+
+    def close(self) -> None:
+        machine.stop(self._process)
+
+
+class Nginx:
+    """nginx on one core, serving the files of `root`/files, or forwarding to an upstream."""
+
+    def __init__(self, root: Path, upstream: Upstream | None = None) -> None:
         self.files = root / "files"
         self.files.mkdir(parents=True)
         self.files.chmod(0o755)
         self.address = ("127.0.0.1", _free_port())
         user = "user root;" if os.geteuid() == 0 else ""
         config = root / "nginx.conf"
-        config.write_text(_NGINX.format(user=user, root=root, port=self.address[1]))
+        port = self.address[1]
+        server = _STATIC.format(root=root, port=port)
+        if upstream is not None:
+            server = _PROXY.format(port=port, upstream=upstream.port)
+        config.write_text(_NGINX.format(user=user, root=root, server=server))
         program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if program is None:
             raise NotReady("nginx is not installed")
@@ -99,16 +146,19 @@ class AccessKey:
 
 
 class Gateway:
-    """An installation in `root`, with one project, one bucket and one key."""
+    """An installation in `root`, with one project, one bucket and one key; bodies are in files, or at an upstream."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, upstream: Upstream | None = None) -> None:
         self.root = root
         self.store = root / "var" / "anbar.sqlite"
         self.objects = root / "var" / "objects"
         self._config = root / "gateway.toml"
         self._process: subprocess.Popen[bytes] | None = None
         (root / "policies").mkdir(parents=True)
-        self._config.write_text(_GATEWAY)
+        self._config.write_text(_GATEWAY + (_S3.format(upstream=upstream.port) if upstream else _DIRECTORY))
+        for name in ("origin-key", "origin-secret"):
+            (root / name).write_text(name)
+            (root / name).chmod(0o600)
         (root / "policies" / "bench.toml").write_text(_POLICY)
         self._anbar("init", "--dir", root)
         created = self._anbar("keys", "create", "--project", "bench", "--principal", "ops", "--json", config=True)

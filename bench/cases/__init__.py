@@ -1,6 +1,7 @@
 """The cases, by name. Each is small: what is sent, what is compared, what is to be reached."""
 
 from bench.cases.base import Case
+from bench.cases.forward import ForwardGet, ForwardPut
 from bench.cases.get import Get
 from bench.cases.head import Head
 from bench.cases.large import LargeBodies
@@ -23,5 +24,14 @@ _ALL: tuple[Case, ...] = (
     Put("put-64k", in_memory=True),
     Put("put-64k-disk", in_memory=False),
     LargeBodies(),
+    ForwardGet("forward-get-1k", 1 << 10, limit=4.5),
+    ForwardGet("forward-get-64k", 64 << 10, limit=4.0),
+    ForwardGet("forward-get-1m", 1 << 20, limit=1.5),
+    ForwardGet("forward-get-64m", 64 << 20, limit=1.5),
+    ForwardPut("forward-put-64k", 64 << 10, limit=8.0, signed=True),
+    ForwardPut("forward-put-1m", 1 << 20, limit=3.6, signed=True),
+    ForwardPut("forward-put-64m", 64 << 20, limit=3.6, signed=True),
+    ForwardPut("forward-put-1m-unsigned", 1 << 20, limit=2.0, signed=False),
+    ForwardPut("forward-put-64m-unsigned", 64 << 20, limit=2.0, signed=False),
 )
 CASES = {case.name: case for case in _ALL}
