@@ -1,7 +1,7 @@
 """How the C library keeps memory that was freed; glibc only, elsewhere nothing is done.
 
-Bodies pass in pieces of up to 256 KiB, each of which lives for a moment. When a few of them have been freed, glibc gives
-the end of its heap back to the system (everything above 512 KiB, with pieces of this size), and the next ones are mapped
+Bodies pass in pieces of up to 256 KiB, each of which lives for a moment. When a few of them have been freed, glibc
+gives the end of its heap back to the system (with pieces of this size all but 512 KiB), and the next ones are mapped
 and zeroed anew, page by page. That was the largest single cost of a body: without it a GET from an S3 endpoint costs
 21 % less at 1 MiB and 36 % less at 64 MiB, a PUT 7 %, with the same peak of memory.
 https://man7.org/linux/man-pages/man3/mallopt.3.html

@@ -5,6 +5,7 @@ import logging
 
 from gateway.errors import Code, S3Error
 from gateway.objects.multipart import abort_upload, reopen
+from gateway.objects.own_keys import move_home
 from gateway.objects.put import undo
 from gateway.objects.rooms import Rooms
 
@@ -45,6 +46,7 @@ async def sweep(rooms: Rooms) -> None:
         except S3Error as error:
             if error.code is not Code.NoSuchUpload:  # somebody was faster
                 raise
+    await move_home(rooms)
     await rooms.store.uploads.forget_done(now_s - _REMEMBER_DONE_S)
     await rooms.store.access_keys.write_uses()
     await rooms.store.denials.flush()

@@ -122,6 +122,11 @@ class Origin(Protocol):
         ...
 
     @property
+    def copies(self) -> bool:
+        """Does it make copies by itself, so that no byte comes here?"""
+        ...
+
+    @property
     def settle_s(self) -> int:
         """For how many seconds a write whose end is not known may still take effect."""
         ...

@@ -37,6 +37,7 @@ class DirectoryOrigin:
     """
 
     md5_etags = False
+    copies = True
     settle_s = 0
 
     def __init__(self, root: Path, *, durable: bool = True, beside: bool = False) -> None:

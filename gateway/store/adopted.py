@@ -7,16 +7,29 @@ key that has an object keeps it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.errors import Code, S3Error
 from gateway.store.buckets import Bucket
 from gateway.store.catalog import Catalog
 from gateway.store.database import Connection, Database
-from gateway.store.ledger import NO_LIMITS, NOTHING, Account, Amount, give_back, settle
+from gateway.store.ledger import NO_LIMITS, NOTHING, Account, Amount, give_back, release, settle
 from gateway.store.locations import is_held, is_taken
-from gateway.store.records import OBJECT_COLUMNS, ObjectRecord, object_from_row
-from gateway.store.writes import find_object, put_row, remove_row, require_same_bucket
+from gateway.store.records import OBJECT_COLUMNS, Garbage, Intent, ObjectRecord, object_from_row
+from gateway.store.writes import (
+    add_garbage,
+    end_intent,
+    find_object,
+    put_row,
+    remove_row,
+    require_same_bucket,
+)
 
 _PAGE = 500
 _ROWS = f"SELECT {OBJECT_COLUMNS} FROM objects WHERE bucket = ? AND key > ? ORDER BY key LIMIT ?"
+_AWAY = f"""SELECT {OBJECT_COLUMNS} FROM objects INDEXED BY objects_away
+            WHERE origin_etag IS NOT NULL AND substr(location, -35, 3) = '%40' AND (bucket, key) > (?, ?)
+              AND modified_s < ?
+            ORDER BY bucket, key LIMIT ?"""
+_MOVE = "UPDATE objects SET location = ?, origin_etag = ? WHERE bucket = ? AND key = ? AND location = ?"
 _FIND_SURVEY = "SELECT cursor, count FROM surveys WHERE task = ? AND moved_s > ?"
 _MOVE_SURVEY = """INSERT INTO surveys (task, cursor, count, moved_s) VALUES (?, ?, ?, ?)
                   ON CONFLICT (task) DO UPDATE SET
@@ -87,6 +100,30 @@ class Adoptions:
 
         return await self._database.write(work, lambda _: self._catalog.drop(record.bucket, record.key))
 
+    async def away(self, after: tuple[str, str], before_s: int, limit: int) -> list[ObjectRecord]:
+        """Rows, after a bucket and key, whose bodies lie under the id of their write, and did before `before_s`."""
+        asked = (*after, before_s, limit)
+        rows = await self._database.read(lambda connection: connection.execute(_AWAY, asked).fetchall())
+        return [object_from_row(row) for row in rows]
+
+    async def move(self, intent: Intent, record: ObjectRecord, etag: str | None) -> Garbage:
+        """The body of a row lies where the intent says from now on; gives the one that it leaves behind.
+
+        Raises S3Error: OperationAborted where the row is another by now.
+        """
+
+        def work(connection: Connection) -> Garbage:
+            held = end_intent(connection, intent.intent_id)
+            if not _is_current(connection, record):
+                raise S3Error(Code.OperationAborted)
+            release(connection, Account(intent.project, intent.category, intent.uploader), held)
+            connection.execute(_MOVE, (intent.location, etag, record.bucket, record.key, record.location))
+            left = Garbage(record.location, record.origin, "", "", record.uploader)
+            add_garbage(connection, left)
+            return left
+
+        return await self._database.write(work, lambda _: self._catalog.drop(record.bucket, record.key))
+
     async def find_many(self, bucket: str, keys: Sequence[str]) -> dict[str, ObjectRecord]:
         """The rows of these keys, of those that have one."""
 
@@ -100,6 +137,10 @@ class Adoptions:
         """The rows of a bucket after a key, some at a time, in the order of the keys."""
         rows = await self._database.read(lambda connection: connection.execute(_ROWS, (bucket, key, _PAGE)).fetchall())
         return [object_from_row(row) for row in rows]
+
+    async def is_taken(self, origin: str, location: str) -> bool:
+        """Does something lie at a place, or is it about to?"""
+        return await self._database.read(lambda connection: is_taken(connection, origin, location))
 
     async def is_held(self, origin: str, location: str) -> bool:
         """Does a write, an upload or a removal hold a place at the moment?"""

@@ -365,7 +365,7 @@ async def test_objects_lie_under_their_own_key_as_long_as_nothing_else_does(tmp_
         first = await house.put("k", b"one")
         assert (first.location, first.origin_etag) == ("demo-media/k", '"demo-media/k~0"')
         second = await house.put("k", b"two")
-        assert second.location == f"demo-media/k@{origin.metas[second.location].write_id}"
+        assert second.location == f"demo-media/k%40{origin.metas[second.location].write_id}"
         assert await house.get("k") == b"two"
         await house.settle()
         third = await house.put("k", b"three")

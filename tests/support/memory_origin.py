@@ -84,6 +84,7 @@ class MemoryOrigin:
     """Bodies in a dictionary; implements gateway.origin.base.Origin."""
 
     md5_etags = False
+    copies = True
 
     def __init__(self, *, own_keys: bool = False, settle_s: int = 0) -> None:
         """`own_keys`: one body at a time may lie under its key alone; `settle_s`: late writes take effect so long."""
@@ -99,7 +100,7 @@ class MemoryOrigin:
         self.versions: Counter[str] = Counter()
 
     def locate(self, bucket: str, key: str, write_id: str) -> str:
-        return f"{bucket}/{key}@{write_id}"
+        return f"{bucket}/{key}{'%40' if self.own_keys else '@'}{write_id}"
 
     def own_location(self, bucket: str, key: str) -> str | None:
         return f"{bucket}/{key}" if self.own_keys else None
@@ -182,6 +183,8 @@ class MemoryOrigin:
 
     async def delete(self, location: str, write_id: str = "", *, lost: bool = False) -> None:
         await self.faults.before("delete")
+        if write_id and self._is_anothers(location, write_id):
+            return
         below = location if location.endswith("/") else None
         for kept in (self.bodies, self.metas, self.manifests):
             for name in [name for name in kept if name == location or (below and name.startswith(below))]:
@@ -206,6 +209,12 @@ class MemoryOrigin:
         self.bodies[location] = data
         self.metas.pop(location, None)
         self.versions[location] += 1
+
+    def _is_anothers(self, location: str, write_id: str) -> bool:
+        """Does somebody else's body lie under an own key?"""
+        is_own = self.own_keys and "%40" not in location and "?" not in location
+        meta = self.metas.get(location)
+        return is_own and location in self.bodies and (meta is None or meta.write_id != write_id)
 
     def _etag(self, location: str) -> str | None:
         return f'"{location}~{self.versions[location]}"' if self.own_keys else None
@@ -235,7 +244,7 @@ class MemorySurvey:
         for location in sorted(self._origin.bodies):
             if location.startswith(place) and location > after and "?" not in location:
                 below = location.removeprefix(place)
-                keys = tuple(dict.fromkeys((re.sub(r"@[0-9a-f]{32}$", "", below), below)))
+                keys = tuple(dict.fromkeys((re.sub(r"%40[0-9a-f]{32}$", "", below), below)))
                 size = len(self._origin.bodies[location])
                 yield [LyingBody(location, keys, size, self._origin._etag(location), location)]
 

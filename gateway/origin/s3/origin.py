@@ -54,6 +54,7 @@ class S3Origin:
         self.survey = S3Survey(session, profile)
         self.pieces_turns = asyncio.Semaphore(MOST_AT_ONCE)
         self.md5_etags = profile.md5_etags
+        self.copies = profile.copy_object
         self.settle_s = settle_s
 
     def locate(self, bucket: str, key: str, write_id: str) -> str:

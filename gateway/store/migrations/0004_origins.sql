@@ -20,3 +20,6 @@ CREATE TABLE surveys (
     count    INTEGER NOT NULL,
     moved_s  INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- Bodies that lie under the id of their write, since their key's own place was taken when they were written.
+CREATE INDEX objects_away ON objects (bucket, key) WHERE origin_etag IS NOT NULL AND substr(location, -35, 3) = '%40';
