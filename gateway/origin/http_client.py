@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from gateway.origin.errors import NotReached, OriginError, Phase, not_reached
+from gateway.origin.errors import AllBusy, NotReached, OriginError, Phase, not_reached
 from gateway.origin.http_connection import Connection, Response
 
 __all__ = ["Deadlines", "EarlyAnswer", "Endpoint", "HttpClient", "Response", "Upload"]
@@ -152,7 +152,7 @@ class HttpClient:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self.spent()  # our turn came in the very moment in which we gave up: it is the next one's
             if isinstance(error, TimeoutError):
-                raise NotReached(f"{self._name}: all connections were busy") from error
+                raise AllBusy(f"{self._name}: all connections were busy") from error
             raise
 
     def _at_hand(self) -> Connection | None:
