@@ -8,7 +8,15 @@ from dataclasses import dataclass, field, replace
 from gateway.errors import Code, S3Error
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyMeta, BodyWriter, Checked, Origin
-from gateway.origin.errors import BodyChanged, BodyExists, BodyNotFound, OriginDown, OriginError, OriginFull
+from gateway.origin.errors import (
+    BodyChanged,
+    BodyExists,
+    BodyNotFound,
+    MetadataTooLarge,
+    OriginDown,
+    OriginError,
+    OriginFull,
+)
 from gateway.s3.checksums import (
     Algorithm,
     BodyHasher,
@@ -138,6 +146,8 @@ def origin_failed(error: OriginError, origin: str) -> S3Error:
     if isinstance(error, OriginFull):
         _log.error("origin %s is full: %s", origin, error)
         return S3Error(Code.ServiceUnavailable, "The storage behind this gateway is full.")
+    if isinstance(error, MetadataTooLarge):
+        return S3Error(Code.MetadataTooLarge)
     if isinstance(error, BodyExists):
         _log.error("origin %s has an object that the catalog does not know: %s", origin, error)
         return S3Error(Code.OperationAborted, "The storage behind this gateway has another object of this name.")

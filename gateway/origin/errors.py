@@ -27,6 +27,10 @@ class OriginFull(OriginError):
     """The origin has no room left."""
 
 
+class MetadataTooLarge(OriginError):
+    """What should be kept with a body is more than the origin takes."""
+
+
 class OriginDown(OriginError):
     """The origin cannot be reached or does not answer: whoever asks again later may have more luck."""
 
@@ -37,6 +41,10 @@ class OutcomeUnknown(OriginDown):
 
 class NotReached(OriginError):
     """There was no connection to be had: nothing was sent, so any request may be tried again."""
+
+
+class AllBusy(NotReached):
+    """All connections that there may be are in use, and none came free in time: that says nothing of the origin."""
 
 
 class ConnectionBroken(OriginError):

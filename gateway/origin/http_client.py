@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, NoReturn
 
-from gateway.origin.errors import NotReached, OriginError, Phase, not_reached
+from gateway.origin.errors import AllBusy, NotReached, OriginError, Phase, not_reached
 from gateway.origin.http_connection import Connection, Response
 from gateway.origin_settings import is_no_store
 
@@ -154,7 +154,7 @@ class HttpClient:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self.spent()  # our turn came in the very moment in which we gave up: it is the next one's
             if isinstance(error, TimeoutError):
-                raise NotReached(f"{self._name}: all connections were busy") from error
+                raise AllBusy(f"{self._name}: all connections were busy") from error
             raise
 
     def _at_hand(self) -> Connection | None:

@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import BLOCK, Claims, IncomingBody, origin_failed, take_in
 from gateway.origin.base import BodyMeta
-from gateway.origin.errors import BodyNotFound, OriginError, OriginFull
+from gateway.origin.errors import BodyNotFound, MetadataTooLarge, OriginError, OriginFull
 from gateway.s3.checksums import Algorithm, Checksum
 from tests.support.data import pattern
 from tests.support.house import body_of, pieces_of
@@ -112,6 +112,11 @@ def test_what_the_origin_says_is_for_the_operator_alone(error, code, caplog):
     assert len(caplog.records) == 1
     assert "local" in caplog.text
     assert caplog.text.rstrip().endswith("x")
+
+
+def test_metadata_that_the_origin_does_not_take_is_the_clients_own_affair(caplog):
+    assert origin_failed(MetadataTooLarge("too much"), "local").code is Code.MetadataTooLarge
+    assert caplog.records == []
 
 
 async def test_a_block_under_way_is_written_to_its_end_however_often_its_upload_is_cancelled(house, origin):

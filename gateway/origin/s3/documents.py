@@ -158,8 +158,6 @@ def _parse(body: bytes) -> etree._Element:
         root = etree.fromstring(body.lstrip(), parser)
     except (ValueError, etree.LxmlError) as error:
         raise OriginError("an answer that is not the XML that was asked for") from error
-    if root is None:
-        raise OriginError("an empty answer where XML was asked for")
     if root.getroottree().docinfo.internalDTD is not None:  # in an encoding that hides it from the look at the bytes
         raise OriginError("an answer that is not the XML that was asked for")
     return root

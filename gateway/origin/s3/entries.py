@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from gateway.errors import S3Error
 from gateway.origin.base import BodyMeta
-from gateway.origin.errors import OriginError
+from gateway.origin.errors import MetadataTooLarge
 from gateway.s3.headers import parse_tagging_header
 
 METADATA = "x-amz-meta-"
@@ -42,10 +42,6 @@ _ESCAPE = f"{_OURS}meta-"
 _PLAIN = re.compile(r"[\x20-\x7e]*\Z")
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _WORD = re.compile(r"=\?utf-8\?b\?([A-Za-z0-9+/]*={0,2})\?=\Z", re.IGNORECASE)
-
-
-class MetadataTooLarge(OriginError):
-    """What should be kept with a body is more than the origin takes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 
 from gateway.origin.credentials import CredentialsSource, OriginCredentials
 from gateway.origin.errors import (
+    AllBusy,
     BadResponse,
     ConnectionBroken,
     NotReached,
@@ -255,7 +256,8 @@ class Session:
     def _known(self, error: OriginError, request: Request) -> OriginError:
         """A failure of the connection as what it means: nothing was sent, or nobody knows."""
         if isinstance(error, NotReached):
-            self._breaker_failed(error)
+            if not isinstance(error, AllBusy):
+                self._breaker_failed(error)
             known: OriginError = OriginDown(f"{self.name}: {error}")
         elif isinstance(error, ConnectionBroken | TooSlow | BadResponse):
             if not getattr(error, "reused", False):

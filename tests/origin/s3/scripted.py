@@ -124,6 +124,12 @@ class Server:
         return not step.close
 
 
+async def all_arrived() -> None:
+    """What is on its way between two ends of this loop has arrived, however busy the machine is."""
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+
+
 @dataclass
 class Keys:
     """Credentials that a test rotates; `asked` is how often others were asked for."""
@@ -155,6 +161,7 @@ def session_to(
     clock: Callable[[], float] = lambda: 1_700_000_000.0,
     provider: str = "minio",
     connect_s: float = 2.0,
+    most_connections: int = 8,
 ) -> Session:
     upstream = Upstream(Endpoint(scheme="http", host="127.0.0.1", port=port), "us-east-1", "path", PROVIDERS[provider])
     return Session(
@@ -164,7 +171,7 @@ def session_to(
         deadlines=Deadlines(connect_s, first_byte_s, 2.0),
         whole_s=whole_s,
         retries=retries,
-        most_connections=8,
+        most_connections=most_connections,
         tls=None,
         clock=clock,
     )

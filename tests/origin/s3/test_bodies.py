@@ -9,7 +9,7 @@ from gateway.origin.http_client import Response, Upload
 from gateway.origin.s3.bodies import S3Reader, S3Writer, check_etag
 from gateway.origin.s3.places import Place
 from gateway.origin.s3.requests import UNSIGNED_PAYLOAD, Request
-from tests.origin.s3.scripted import HANGS, Server, Step, answer, session_to
+from tests.origin.s3.scripted import HANGS, Server, Step, all_arrived, answer, session_to
 
 MD5 = '"5d41402abc4b2a76b9719d911017c592"'
 BODY = b"0123456789"
@@ -128,7 +128,7 @@ async def test_a_writer_that_is_aborted_cuts_its_request_off():
         writer = await origin.writer()
         await writer.write(b"hel")
         await writer.abort()
-        await asyncio.sleep(0.02)
+        await all_arrived()
         assert server.seen == []
         assert origin.session._client(f"127.0.0.1:{server.port}")._free == 8
         await origin.session.close()
@@ -138,7 +138,7 @@ async def test_a_failed_write_ends_the_writer_with_what_is_known():
     async with Server(Step(early=True, close=True), HANGS) as server:
         origin = Origin(server.port)
         writer = await origin.writer()
-        await asyncio.sleep(0.02)
+        await all_arrived()
         with pytest.raises(OriginDown) as raised:
             await writer.write(b"hel")
         assert raised.value.__cause__ is not raised.value
@@ -163,7 +163,7 @@ async def test_a_writer_whose_write_is_cancelled_can_be_aborted():
                 await writer.write(bytes(1 << 20))
 
         writing = asyncio.ensure_future(write())
-        await asyncio.sleep(0.05)
+        await all_arrived()
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
         await writer.abort()

@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.origin.base import BodyMeta
-from gateway.origin.s3.entries import METADATA, STANDARD, Kept, MetadataTooLarge, parse_entries, render_entries
+from gateway.origin.errors import MetadataTooLarge
+from gateway.origin.s3.entries import METADATA, STANDARD, Kept, parse_entries, render_entries
 from gateway.s3.headers import parse_tagging_header
 
 # What the gateway lets in: gateway.s3.headers refuses control characters, and names that are no tokens.

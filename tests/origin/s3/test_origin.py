@@ -13,6 +13,7 @@ from gateway.origin.errors import (
     BodyChanged,
     BodyExists,
     BodyNotFound,
+    MetadataTooLarge,
     OriginDown,
     OriginError,
     OriginFull,
@@ -22,13 +23,12 @@ from gateway.origin.providers import PROVIDERS, Provider
 from gateway.origin.s3 import pieces
 from gateway.origin.s3 import session as session_module
 from gateway.origin.s3.documents import parse_tags
-from gateway.origin.s3.entries import MetadataTooLarge
 from gateway.origin.s3.failures import Refused
 from gateway.origin.s3.origin import S3Origin
 from gateway.origin.s3.places import Place
 from gateway.origin.s3.requests import UNSIGNED_PAYLOAD, Request
 from tests.origin.s3.proxy import Proxy
-from tests.origin.s3.scripted import Seen, Server, Step, answer, refusal, session_to
+from tests.origin.s3.scripted import Seen, Server, Step, all_arrived, answer, refusal, session_to
 from tests.support.data import ODD_KEYS, pattern
 from tests.support.house import read_to_the_end
 
@@ -320,7 +320,7 @@ async def test_an_empty_streamed_body_may_be_answered_before_its_last_write():
         opened(server.port) as origin,
     ):
         writer = await origin.create("b/k", 0, meta("b"))
-        await asyncio.sleep(0.05)
+        await all_arrived()
         await writer.write(b"")
         assert await writer.finish()
 
@@ -442,7 +442,7 @@ async def test_a_streamed_body_that_is_refused_on_its_way():
         opened(server.port) as origin,
     ):
         writer = await origin.create("b/k", 10, meta("b"))
-        await asyncio.sleep(0.05)
+        await all_arrived()
         with pytest.raises(Refused, match="AccessDenied"):
             await writer.write(b"hello")
         await writer.abort()

@@ -18,7 +18,7 @@ from gateway.origin.s3.places import Place
 from gateway.origin.s3.requests import UNSIGNED_PAYLOAD, Request
 from gateway.origin.s3.session import MOST_ERROR_BYTES, Session
 from gateway.sigv4.model import SecretAccessKey
-from tests.origin.s3.scripted import HANGS, LOST, Keys, Server, Step, answer, refusal, session_to
+from tests.origin.s3.scripted import HANGS, LOST, Keys, Server, Step, all_arrived, answer, refusal, session_to
 
 GET = Request("GET", Place("b", "k"))
 HEAD = Request("HEAD", Place("b", "k"))
@@ -187,6 +187,34 @@ async def test_refusals_are_answers_and_never_open_the_breaker():
         for _ in range(2 * FAILURES_TO_OPEN):
             with pytest.raises(BodyNotFound):
                 await session.ask(GET)
+
+
+async def test_a_refusal_closes_it_for_it_is_an_answer(caplog):
+    async with talking(SLOW_DOWN, again=True, retries=0) as (server, session):
+        for _ in range(FAILURES_TO_OPEN):
+            with pytest.raises(Busy):
+                await session.ask(GET)
+        session._breaker._closed_from = 0.0
+        server.script[0] = Step(refusal(404, "NoSuchKey"))
+        for _ in range(2):
+            with pytest.raises(BodyNotFound):
+                await session.ask(GET)
+        told = [record.message for record in caplog.records if record.name == "anbar.origin"]
+        assert len(told) == 2
+        assert told[1] == "origin main answers again"
+
+
+async def test_that_all_connections_are_busy_says_nothing_of_the_origin():
+    """Else slow readers, a few hundred of them, would shut everybody out for half a minute."""
+    settings = {"connect_s": 0.02, "retries": 0, "most_connections": 1}
+    async with talking(answer(200, length=5), again=True, **settings) as (_, session):
+        reading = await session.ask(GET)
+        for _ in range(2 * FAILURES_TO_OPEN):
+            with pytest.raises(OriginDown, match="busy") as raised:
+                await session.ask(GET)
+            assert not isinstance(raised.value, OutcomeUnknown)
+        reading.close()
+        (await session.ask(GET)).close()
 
 
 async def test_a_request_that_cannot_be_rendered_is_no_trial():
@@ -378,7 +406,7 @@ async def test_what_is_answered_before_the_body_was_there_was_not_stored(early, 
         with pytest.raises(kind) as raised:
             upload = await session.upload(PUT)
             await upload.write(b"1")
-            await asyncio.sleep(0.05)
+            await all_arrived()
             try:
                 await upload.write(b"2")
             except OriginError as error:
@@ -390,7 +418,7 @@ async def test_a_streamed_body_that_breaks_on_its_way_was_not_stored():
     async with talking(Step(early=True, close=True)) as (_, session):
         upload = await session.upload(PUT)
         await upload.write(b"1")
-        await asyncio.sleep(0.05)
+        await all_arrived()
         with pytest.raises(OriginError) as broken:
             await upload.write(b"2")
         error = await session.refused(PUT, broken.value)
@@ -424,7 +452,7 @@ async def test_a_streamed_body_is_gone_but_the_next_one_has_more_luck(told, foll
         with pytest.raises(kind) as raised:
             if early:
                 upload = await session.upload(PUT)
-                await asyncio.sleep(0.05)
+                await all_arrived()
                 try:
                     await upload.write(b"1")
                 except OriginError as error:
