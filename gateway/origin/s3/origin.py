@@ -129,6 +129,8 @@ class S3Origin:
         if offset or meta is None or not self._profile.copy_object or size > self._profile.max_copy_bytes:
             return await self._copy_through(source, offset, size, target, meta, etag)
         place = parse_place(target)
+        if place.write_id is None and await self.look(target) is not None:  # few origins have conditions for copies
+            raise BodyExists(target)
         headers = {**self._entries(place, meta), **_REPLACE, "x-amz-copy-source": f"/{source}"}
         if self._profile.tagging:
             headers["x-amz-tagging-directive"] = "REPLACE"

@@ -339,6 +339,16 @@ async def test_a_body_that_is_given_up_or_too_long_or_short_is_not_there(origin,
         assert await origin.look(f"{bucket}/k") is None
 
 
+@pytest.mark.parametrize("profile", [FULL, COPYING], ids=["full", "copying"])
+async def test_nor_by_a_copy(proxy, bucket, profile):
+    async with opened(proxy.port, profile) as origin:
+        await put(origin, f"{bucket}/l", b"theirs", None)
+        etag = await put(origin, f"{bucket}/k", b"hello", meta(bucket))
+        with pytest.raises(BodyExists):
+            await origin.copy(f"{bucket}/k", 0, 5, f"{bucket}/l", meta(bucket, OTHER_ID), etag)
+        assert await whole(origin, f"{bucket}/l", 6) == b"theirs"
+
+
 @pytest.mark.parametrize("write", [put, written])
 async def test_what_others_have_put_under_a_key_is_never_replaced(origin, bucket, write):
     await put(origin, f"{bucket}/k", b"theirs", None)
@@ -506,7 +516,7 @@ async def test_a_copy_whose_answer_was_lost_is_found_to_have_been_done(origin, p
 async def test_a_copy_that_fails_after_it_began_to_answer_was_perhaps_done(told):
     async with Server(told, answer(404)) as server, opened(server.port) as origin:
         with pytest.raises(OutcomeUnknown):
-            await origin.copy("b/k", 0, 5, "b/l", meta("b"))
+            await origin.copy("b/k", 0, 5, f"b/l%40{ID}", meta("b"))
         assert server.seen[1].method == "HEAD"
 
 
@@ -521,7 +531,7 @@ async def test_a_copy_that_fails_after_it_began_to_answer_was_perhaps_done(told)
 async def test_what_a_copy_says_late_means_the_same(told, kind):
     async with Server(told) as server, opened(server.port) as origin:
         with pytest.raises(kind):
-            await origin.copy("b/k", 0, 5, "b/l", meta("b"), '"e"')
+            await origin.copy("b/k", 0, 5, f"b/l%40{ID}", meta("b"), '"e"')
 
 
 async def test_a_copy_that_is_moved_and_fails_is_given_up(proxy, bucket):
