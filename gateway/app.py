@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 import uvloop
 from aiohttp import web
 
+from gateway.allocator import keep_freed_memory
 from gateway.config import ConfigError, Settings
 from gateway.errors import S3Error
 from gateway.objects.background import Background
@@ -60,6 +61,7 @@ def serve(settings: Settings) -> None:
     """
     configure_logging()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no secrets in core files
+    keep_freed_memory()
     try:
         tls = tls_context(settings.server.tls)
         uvloop.run(_serve(settings, tls))
