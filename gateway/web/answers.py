@@ -17,6 +17,9 @@ from gateway.s3.xml import render_error
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _READ_SIZE = 64 << 10
+_STREAM_SIZE = (
+    512 << 10
+)  # of what lies in no file, a piece as it came: in 64 KiB a GET of 1 MiB costs 1.4 times as much
 _SENDFILE_WINDOW = 1 << 20
 _SMALL_ANSWERS = 128 << 10
 XML = "application/xml"
@@ -143,9 +146,11 @@ async def _write_slice(connection: Connection, transport: asyncio.Transport, par
         await _drain(connection, timeout_s)
         if transport.is_closing():
             raise ConnectionResetError("the client is gone")
-        sent = await _send_region(socket, transport, part.reader, offset, end) if socket is not None else 0
+        sent: int | None = 0
+        if socket is not None:
+            sent = await _send_region(socket, transport, part.reader, offset, end)
         if not sent:
-            data = await part.reader.read(offset, min(_READ_SIZE, end - offset))
+            data = await part.reader.read(offset, min(_READ_SIZE if sent == 0 else _STREAM_SIZE, end - offset))
             if transport.is_closing():
                 raise ConnectionResetError("the client is gone")
             transport.write(data)
@@ -154,12 +159,16 @@ async def _write_slice(connection: Connection, transport: asyncio.Transport, par
     await _drain(connection, timeout_s)  # only then has the client got it
 
 
-async def _send_region(socket: Any, transport: asyncio.Transport, reader: BodyReader, offset: int, end: int) -> int:
-    """Let the kernel send what it has in memory, as far as the socket takes it; 0: not now."""
+async def _send_region(
+    socket: Any, transport: asyncio.Transport, reader: BodyReader, offset: int, end: int
+) -> int | None:
+    """Let the kernel send what it has in memory, as far as the socket takes it; 0: not now; None: it is in no file."""
     if transport.get_write_buffer_size():
         return 0
     region = await reader.region(offset, min(_SENDFILE_WINDOW, end - offset))
-    if region is None or not _in_page_cache(region.fd, region.offset + region.size - 1):
+    if region is None:
+        return None
+    if not _in_page_cache(region.fd, region.offset + region.size - 1):
         return 0
     try:
         return os.sendfile(socket.fileno(), region.fd, region.offset, region.size)
