@@ -27,6 +27,7 @@ from gateway.s3.checksums import (
 )
 
 BLOCK = 256 << 10
+_SMALL_PIECE = 4 << 10
 _log = logging.getLogger("anbar.origin")
 
 
@@ -88,7 +89,7 @@ class _Measure:
         self._hasher = BodyHasher(md5=self._md5, sha256=claims.sha256_hex is not None, algorithm=algorithm)
         self._kept = None if keep in (None, algorithm) else BodyHasher(md5=False, sha256=False, algorithm=keep)
 
-    def update(self, data: bytes | bytearray) -> None:
+    def update(self, data: bytes) -> None:
         self._hasher.update(data)
         if self._kept is not None:
             self._kept.update(data)
@@ -201,32 +202,43 @@ def _with_etag(meta: BodyMeta | None, etag: str) -> BodyMeta | None:
     return meta if meta is None or meta.etag else replace(meta, etag=etag)
 
 
-async def _write_blocks(
-    rooms: Rooms, writer: BodyWriter, body: IncomingBody, measure: _Measure
-) -> tuple[bytearray, int]:
+async def _write_blocks(rooms: Rooms, writer: BodyWriter, body: IncomingBody, measure: _Measure) -> tuple[bytes, int]:
     """Hash all of a body and write all but its last block, which is given back with the body's size.
 
-    While a block is hashed and written the next one arrives.
+    While a block is hashed and written the next one arrives. It is joined once it is whole: a block that grew with each
+    piece was copied each time.
     """
-    block = bytearray()
-    size = 0
+    pieces: list[bytes | bytearray] = []
+    held = size = 0  # bytes of this block, and of the body
     busy: asyncio.Task[None] | None = None
     try:
         async for piece in body.pieces:
-            if len(block) >= BLOCK:
+            if held >= BLOCK:
                 if busy is not None:
                     await busy
-                busy = asyncio.ensure_future(_hash_and_write(rooms, writer, measure, block))
-                block = bytearray()
-            block += piece
+                busy = asyncio.ensure_future(_hash_and_write(rooms, writer, measure, b"".join(pieces)))
+                pieces, held = [], 0
+            _gather(pieces, piece)
+            held += len(piece)
             size += len(piece)
         if busy is not None:
             await busy
     finally:
         if busy is not None:
             await _ended(busy)
+    block = b"".join(pieces)
     await rooms.hashing.run(measure.update, block)
     return block, size
+
+
+def _gather(pieces: list[bytes | bytearray], piece: bytes | bytearray | memoryview) -> None:
+    """Add a piece; small ones become one, so that no number of them takes more memory than their bytes."""
+    if len(piece) >= _SMALL_PIECE:
+        pieces.append(bytes(piece))
+    elif pieces and isinstance(pieces[-1], bytearray):
+        pieces[-1] += piece
+    else:
+        pieces.append(bytearray(piece))
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
@@ -241,5 +253,5 @@ async def _ended(task: asyncio.Task[None]) -> None:
         raise asyncio.CancelledError
 
 
-async def _hash_and_write(rooms: Rooms, writer: BodyWriter, measure: _Measure, block: bytearray) -> None:
+async def _hash_and_write(rooms: Rooms, writer: BodyWriter, measure: _Measure, block: bytes) -> None:
     await asyncio.gather(rooms.hashing.run(measure.update, block), writer.write(block))

@@ -151,7 +151,9 @@ def canonical_headers(names: Sequence[str], headers: Mapping[str, str], host: st
             lines = "\n".join([f"{name}:{headers[name]}" for name in names])
         except KeyError:
             lines = ""
-        if lines and not _MAY_NEED_TRIMMING(lines):
+        # Most have no blank at all, which is seen in 0.2 µs; the pattern takes 2.5 µs to say so.
+        blank = " " in lines or "\t" in lines
+        if lines and not (blank and _MAY_NEED_TRIMMING(lines)):
             return lines + "\n"
     return "".join([f"{name}:{_header_value(name, headers, host)}\n" for name in names])
 

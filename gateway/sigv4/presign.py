@@ -24,9 +24,9 @@ from gateway.sigv4.timestamps import render_amz_date
 
 
 class Signer:
-    """Signs as one access key for one region; keeps the key of the day."""
+    """Signs as one access key for one region; keeps the key of the day, and the second as it is written."""
 
-    __slots__ = ("_key", "_region", "_scope", "_secret", "access_key_id")
+    __slots__ = ("_key", "_now_s", "_region", "_scope", "_secret", "_timestamp", "access_key_id")
 
     def __init__(self, access_key_id: str, secret: SecretAccessKey, region: str) -> None:
         self.access_key_id = access_key_id
@@ -34,6 +34,14 @@ class Signer:
         self._region = region
         self._scope: CredentialScope | None = None
         self._key: SigningKey | None = None
+        self._now_s = -1
+        self._timestamp = ""
+
+    def _render_time(self, now_s: int) -> str:
+        if now_s != self._now_s:
+            self._timestamp = render_amz_date(now_s)
+            self._now_s = now_s
+        return self._timestamp
 
     def _today(self, timestamp: str) -> tuple[CredentialScope, SigningKey]:
         if self._scope is None or self._key is None or not timestamp.startswith(self._scope.date):
@@ -49,7 +57,7 @@ class Signer:
         `headers` (lower-case names, with host) are signed, all of them. `payload_hash` is the body's SHA-256 in hex or
         `UNSIGNED-PAYLOAD`; a streaming one makes a seed for `sign_chunks`.
         """
-        timestamp = render_amz_date(now_s)
+        timestamp = self._render_time(now_s)
         scope, key = self._today(timestamp)
         added = {HEADER: payload_hash, "x-amz-date": timestamp}
         signed = {**headers, **added}

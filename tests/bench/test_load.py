@@ -65,3 +65,29 @@ def test_the_answer_to_head_has_no_body():
 def test_anything_but_one_success_is_a_bad_answer(answer):
     with pytest.raises(load.BadAnswer):
         run(answer)
+
+
+def test_a_body_that_no_socket_takes_at_once_arrives_whole():
+    head, body = b"PUT / HTTP/1.1\r\n\r\n", bytes(range(256)) * (1 << 16)
+    received: list[bytes] = []
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            while True:
+                left = len(head) + len(body)
+                while left:
+                    data = connection.recv(min(left, 65536))
+                    if not data:
+                        return
+                    received.append(data)
+                    left -= len(data)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        done = load.run(listener.getsockname(), [(head, body)], pid=os.getpid(), seconds=0, connections=1)
+        thread.join()
+    assert done.requests == 1
+    assert b"".join(received) == 2 * (head + body)  # the first one is not counted
