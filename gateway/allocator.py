@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 _TRIM_THRESHOLD = -1  # M_TRIM_THRESHOLD
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD
-_KEPT = 32 << 20  # bytes at the end of the heap that may be free
+_KEPT = 12 << 20  # bytes at the end of the heap that may be free
 _LARGEST_IN_HEAP = 4 << 20  # larger ones are mapped, and given back when they are freed
 _CHOSEN = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
