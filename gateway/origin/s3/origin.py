@@ -114,6 +114,7 @@ class S3Origin:
     ) -> str | None:
         if offset or meta is None or not self._profile.copy_object or size > self._profile.max_copy_bytes:
             return await self._copy_through(source, offset, size, target, meta, etag)
+        await self._require_free(target, meta.write_id)
         headers = {**self._entries(meta), **_REPLACE, "x-amz-copy-source": f"/{source}"}
         if self._profile.tagging:
             headers["x-amz-tagging-directive"] = "REPLACE"
@@ -136,14 +137,15 @@ class S3Origin:
     async def assemble(self, upload_location: str, parts: Sequence[PartBody], meta: BodyMeta) -> StoredBody:
         place = parse_place(upload_location)
         body = render_complete([(_number_of(part), part.etag or "") for part in parts])
-        request = Request(
-            "POST", place, f"uploadId={place.upload_id}", {"content-type": "application/xml"}, _sha256(body), len(body)
-        )
+        headers = {"content-type": "application/xml"}
+        if self._guards(place):
+            headers["if-none-match"] = "*"
+        request = Request("POST", place, f"uploadId={place.upload_id}", headers, _sha256(body), len(body))
         size = sum(part.size for part in parts)
         try:
             etag = parse_etag(await self._session.document(request, body, slow=True))
         except (OutcomeUnknown, Refused, BodyNotFound) as error:
-            if isinstance(error, Refused) and error.code != "NoSuchUpload":
+            if isinstance(error, Refused) and error.status != 412 and error.code != "NoSuchUpload":
                 raise
             etag = await self._settled(error, place.object_location, meta.write_id, size)
         return StoredBody(place.object_location, etag)
@@ -210,9 +212,20 @@ class S3Origin:
                 payload_hash,
                 size,
             )
-        if self._profile.conditional_writes and place.write_id is None:
-            headers["if-none-match"] = "*"  # nothing that the catalog does not know of is ever replaced
+        if self._guards(place):
+            headers["if-none-match"] = "*"
         return Request("PUT", place, "", headers, payload_hash, size)
+
+    def _guards(self, place: Place) -> bool:
+        """Is it a key's own location, where nothing that the catalog does not know of is ever replaced?"""
+        return self._profile.conditional_writes and place.write_id is None
+
+    async def _require_free(self, location: str, write_id: str) -> None:
+        """The same for a copy, to which few origins take a condition: raises BodyExists where something else lies."""
+        if self._guards(parse_place(location)):
+            found = await self.look(location)
+            if found is not None and found[0].write_id != write_id:
+                raise BodyExists(location)
 
     def _entries(self, meta: BodyMeta) -> dict[str, str]:
         return render_entries(
