@@ -2,6 +2,9 @@
 
 Garbage is on record before anything is removed, so a removal that fails or is cut off is done again later; what a
 body was charged is given back only once it is gone.
+
+From then on its place may have another body, so a place is in one hand at a time, and looked up in the record once it
+is: whoever learned of it earlier may be late, and would remove the new one.
 """
 
 import asyncio
@@ -18,6 +21,7 @@ from gateway.store.records import Garbage
 _log = logging.getLogger("anbar.collector")
 _BATCH = 256
 _AT_ONCE = 16
+_Place = tuple[str, str]  # an origin and a location
 
 
 class Collector:
@@ -33,6 +37,9 @@ class Collector:
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._waiting: list[Garbage] = []
         self._running = False
+        self._in_hand: dict[_Place, asyncio.Event] = {}
+        self._looking = False
+        self._look_again = False
 
     def notice(self, garbage: Garbage | None) -> None:
         """Remove it soon."""
@@ -43,28 +50,53 @@ class Collector:
             self._running = True
             self._background.launch(self._collect_waiting(), "collector")
 
-    def notice_all(self) -> None:
-        """Remove soon whatever is on record."""
-        self._background.launch(self._collect_recorded(), "collector")
+    def notice_all(self, *, watched: bool = False) -> None:
+        """Remove soon whatever is on record; `watched`: also what was removed and may come back."""
+        if watched:
+            self._background.launch(self._collect_recorded(watched=True), "collector")
+        elif self._looking:
+            self._look_again = True
+        else:
+            self._looking = True
+            self._background.launch(self._look(), "collector")
 
     async def collect(self, garbage: Sequence[Garbage]) -> int:
         """Remove these bodies now; gives how many are gone. Those that could not be removed stay on record.
 
-        So do those that a write whose end is not known may still bring back: they are removed again later.
+        So do those that a write whose end is not known may still bring back: they are removed again later. One body is
+        waited for where it is in another hand, of several that one is passed over.
         """
+        places = [(item.origin, item.location) for item in garbage]
+        if len(places) == 1:
+            await self._free(places[0])
+        taken = [place for place in dict.fromkeys(places) if place not in self._in_hand]
+        for place in taken:
+            self._in_hand[place] = asyncio.Event()
+        try:
+            return await self._collect(await self._catalog.find_garbage(taken)) if taken else 0
+        finally:
+            for place in taken:
+                self._in_hand.pop(place).set()
+
+    async def collect_all(self, *, watched: bool = True) -> None:
+        """Remove everything that is on record and can be removed; unless `watched`, not what may only come back."""
+        last: Garbage | None = None
+        while page := await self._catalog.list_garbage(_BATCH, last):
+            last = page[-1]
+            if garbage := [item for item in page if watched or not item.until_s]:
+                await self.collect(garbage)
+
+    async def _free(self, place: "_Place") -> None:
+        while (event := self._in_hand.get(place)) is not None:
+            await event.wait()
+
+    async def _collect(self, garbage: Sequence[Garbage]) -> int:
         removed = await asyncio.gather(*[self._remove_in_turn(item) for item in garbage])
         now_s = self._now_s()
         gone = [item for item, done in zip(garbage, removed, strict=True) if done and item.until_s <= now_s]
         if gone:
             await self._catalog.forget_garbage(gone)
         return len(gone)
-
-    async def collect_all(self) -> None:
-        """Remove everything that is on record and can be removed."""
-        last: Garbage | None = None
-        while garbage := await self._catalog.list_garbage(_BATCH, last):
-            await self.collect(garbage)
-            last = garbage[-1]
 
     async def _collect_waiting(self) -> None:
         try:
@@ -77,9 +109,18 @@ class Collector:
         finally:
             self._running = False
 
-    async def _collect_recorded(self) -> None:
+    async def _look(self) -> None:
         try:
-            await self.collect_all()
+            self._look_again = True
+            while self._look_again:
+                self._look_again = False
+                await self._collect_recorded(watched=False)
+        finally:
+            self._looking = False
+
+    async def _collect_recorded(self, *, watched: bool) -> None:
+        try:
+            await self.collect_all(watched=watched)
         except S3Error as error:
             _log.warning("garbage is left for later: %s", error)
 

@@ -15,7 +15,7 @@ from gateway.objects.bodies import Digests, IncomingBody, origin_failed, take_in
 from gateway.objects.copy import read_all
 from gateway.objects.current import MayRead, open_body, successor
 from gateway.objects.first_bytes import check_stored, checked
-from gateway.objects.put import Attributes, Target, begin, undo
+from gateway.objects.put import Attributes, Target, begin, is_open_end, undo
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyMeta, Origin, PartBody
 from gateway.origin.errors import BodyChanged, BodyNotFound, OriginError
@@ -102,7 +102,8 @@ async def create_upload(
         upload = await rooms.store.uploads.create(bucket, upload, target.only_of, target.allowance, own_location)
         return await _begin_at_origin(rooms, origin, upload)
     except (asyncio.CancelledError, OriginError) as error:  # nobody will ever be told its id
-        await rooms.background.finish(_abort_if_begun(rooms, upload_id), "abort")
+        until_s = rooms.now_s() + origin.settle_s if is_open_end(error) else 0
+        await rooms.background.finish(_abort_if_begun(rooms, upload_id, until_s), "abort")
         if isinstance(error, OriginError):
             raise origin_failed(error, bucket.origin) from error
         raise
@@ -114,9 +115,10 @@ async def _begin_at_origin(rooms: Rooms, origin: Origin, upload: UploadRecord) -
     return upload if location == upload.location else await rooms.store.uploads.locate(upload, location)
 
 
-async def _abort_if_begun(rooms: Rooms, upload_id: str) -> None:
+async def _abort_if_begun(rooms: Rooms, upload_id: str, until_s: int) -> None:
+    """`until_s`: when the origin can no longer begin what it was asked to, where nobody knows whether it has."""
     try:
-        await _abort(rooms, upload_id, None)
+        await _abort(rooms, upload_id, None, until_s)
     except S3Error as error:
         if error.code is not Code.NoSuchUpload:
             _log.warning("an upload that nobody knows of ends when it expires: %s", error)
@@ -211,8 +213,8 @@ async def abort_upload(rooms: Rooms, upload_id: str, idle_since_s: int | None = 
     await rooms.background.finish(_abort(rooms, upload_id, idle_since_s), "abort")
 
 
-async def _abort(rooms: Rooms, upload_id: str, idle_since_s: int | None) -> None:
-    await rooms.collector.collect([await rooms.store.uploads.abort(upload_id, idle_since_s)])
+async def _abort(rooms: Rooms, upload_id: str, idle_since_s: int | None, until_s: int = 0) -> None:
+    await rooms.collector.collect([await rooms.store.uploads.abort(upload_id, idle_since_s, until_s)])
 
 
 async def _complete_once(rooms: Rooms, upload: UploadRecord, request: CompleteRequest) -> ObjectRecord:

@@ -26,7 +26,7 @@ async def recover(rooms: Rooms) -> None:
     if released:
         _log.warning("%d unfinished writes of an earlier run were undone", released)
     if until_s:  # another machine may take its time, or be away
-        rooms.collector.notice_all()
+        rooms.collector.notice_all(watched=True)
     else:
         await rooms.collector.collect_all()
 

@@ -16,10 +16,10 @@ from typing import Final, Protocol, cast
 from gateway.origin.errors import BadResponse, ConnectionBroken, OriginError, Phase, TooSlow
 from gateway.origin.http_response import ResponseReader
 
-MOST_HELD: Final = 512 << 10
+MOST_HELD: Final = 64 << 10
 """Bytes of a response that are held for its reader before the origin is made to wait."""
 
-RESUME_BELOW: Final = 128 << 10
+RESUME_BELOW: Final = 32 << 10
 MOST_UNSENT: Final = 256 << 10
 """Bytes of a request that wait in our process before its writer is made to wait."""
 

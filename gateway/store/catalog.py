@@ -183,6 +183,10 @@ class Catalog:
         """What is to be removed, `limit` bodies at a time, in one order."""
         return await self._database.read(lambda connection: writes.list_garbage(connection, limit, after))
 
+    async def find_garbage(self, places: Sequence[tuple[str, str]]) -> list[Garbage]:
+        """What is to be removed at these places, each an origin and a location; those without garbage are left out."""
+        return await self._database.read(lambda connection: writes.find_garbage(connection, places))
+
     async def forget_garbage(self, gone: Sequence[Garbage]) -> None:
         """The bodies are gone from the origin: give back what they were charged."""
         await self._database.write(lambda connection: writes.forget_garbage(connection, gone))

@@ -175,12 +175,14 @@ class Uploads:
 
         await self._database.write(work, self._catalog.stores(record))
 
-    async def abort(self, upload_id: str, idle_since_s: int | None = None) -> Garbage:
+    async def abort(self, upload_id: str, idle_since_s: int | None = None, until_s: int = 0) -> Garbage:
         """End an open upload, or only one that nobody has touched since then; gives what it left at the origin.
+
+        `until_s`: when it can no longer begin at the origin, where nobody knows whether it has.
 
         Raises S3Error: NoSuchUpload.
         """
-        return await self._database.write(lambda connection: _abort(connection, upload_id, idle_since_s))
+        return await self._database.write(lambda connection: _abort(connection, upload_id, idle_since_s, until_s))
 
     async def list_uploads(self, query: ListQuery, after_upload_id: str) -> Page[ListedUploadRow]:
         """One page of a bucket's unfinished uploads by key, then by id; `after_upload_id` narrows `query.after`."""
@@ -370,7 +372,7 @@ def _start_completing(connection: Connection, upload_id: str) -> None:
         raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
 
 
-def _abort(connection: Connection, upload_id: str, idle_since_s: int | None) -> Garbage:
+def _abort(connection: Connection, upload_id: str, idle_since_s: int | None, until_s: int) -> Garbage:
     held = _held(connection, upload_id)
     row = connection.execute(
         "DELETE FROM uploads WHERE upload_id = ?1 AND state = 'open' AND (?2 IS NULL OR touched_s < ?2) "
@@ -382,6 +384,6 @@ def _abort(connection: Connection, upload_id: str, idle_since_s: int | None) -> 
     location, origin, uploader, bucket_name = row
     bucket = find_bucket(connection, bucket_name)
     release(connection, Account(bucket.project, bucket.category, uploader), held)
-    garbage = Garbage(location, origin, "", "", uploader, write_id=upload_id)
+    garbage = Garbage(location, origin, "", "", uploader, write_id=upload_id, until_s=until_s)
     writes.add_garbage(connection, garbage)
     return garbage

@@ -313,6 +313,13 @@ def list_garbage(connection: Connection, limit: int, after: Garbage | None) -> l
     return [Garbage(*row) for row in rows]
 
 
+def find_garbage(connection: Connection, places: Sequence[tuple[str, str]]) -> list[Garbage]:
+    """The garbage at places, each an origin and a location."""
+    sql = f"SELECT {_GARBAGE_COLUMNS} FROM garbage WHERE origin = ? AND location = ?"
+    found = (connection.execute(sql, place).fetchone() for place in places)
+    return [Garbage(*row) for row in found if row is not None]
+
+
 def release_all(connection: Connection, until_s: Mapping[str, int]) -> int:
     """After a crash: no write is under way, so every intent is released. Gives their number.
 

@@ -91,3 +91,48 @@ async def test_bodies_are_removed_side_by_side(house, origin):
     pause.resume.set()
     await collecting
     house.is_clean(origin.locations)
+
+
+async def test_who_comes_late_does_not_remove_what_has_taken_the_place_since(house, origin):
+    """Two have learned of one body; once the first has removed it, its place is another's."""
+    garbage = Garbage("place", "local", "", "", "u")
+    await recorded(house, [garbage])
+    origin.bodies["place"] = b"old"
+    pause = origin.faults.pause("delete")
+    first = asyncio.ensure_future(house.rooms.collector.collect([garbage]))
+    await pause.reached.wait()
+    others = [
+        asyncio.ensure_future(house.rooms.collector.collect([garbage])),
+        asyncio.ensure_future(house.rooms.collector.collect([garbage, Garbage("elsewhere", "local", "", "", "u")])),
+    ]
+    pause.resume.set()
+    assert await first == 1
+    origin.bodies["place"] = b"new"
+    assert await asyncio.gather(*others) == [0, 0]
+    assert await house.rooms.collector.collect([garbage]) == 0
+    assert origin.bodies == {"place": b"new"}
+
+
+async def test_whoever_looks_through_the_record_meanwhile_has_it_looked_through_once_more(house, origin):
+    """Not side by side: many Completes at once would remove everything many times over."""
+    pause = origin.faults.pause("delete")
+    await recorded(house, [Garbage("a", "local", "", "", "u")])
+    house.rooms.collector.notice_all()
+    await pause.reached.wait()
+    await recorded(house, [Garbage("b", "local", "", "", "u")])
+    for _ in range(5):
+        house.rooms.collector.notice_all()
+    pause.resume.set()
+    await house.settle()
+    assert origin.faults.seen.count("delete") == 2
+    assert house.count("garbage") == 0
+
+
+async def test_what_is_only_watched_is_looked_at_by_the_sweeper_alone(house, origin):
+    await recorded(house, [Garbage("late", "local", "", "", "u", write_id="w", until_s=house.clock() + 900)])
+    house.rooms.collector.notice_all()
+    await house.settle()
+    assert origin.faults.seen.count("delete") == 0
+    house.rooms.collector.notice_all(watched=True)
+    await house.settle()
+    assert origin.faults.seen.count("delete") == 1

@@ -59,7 +59,7 @@ role = "admin"
 """
 
 Settings = Mapping[str, Mapping[str, object]]
-"""Sections of gateway.toml and their keys, laid over the default ones: {"server": {"sigv2": False}}."""
+"""Sections of gateway.toml and their keys, laid over the default ones: {"server": {"sigv2": False}}. None: left out."""
 
 
 class GatewayError(Exception):
@@ -309,7 +309,8 @@ def _read_lines(stream: IO[str], lines: list[str], ready: threading.Event) -> No
 
 
 def _render_section(name: str, values: Mapping[str, object]) -> str:
-    return "".join([f"[{name}]\n", *(f"{key} = {_render_value(value)}\n" for key, value in values.items())])
+    kept = {key: value for key, value in values.items() if value is not None}
+    return "".join([f"[{name}]\n", *(f"{key} = {_render_value(value)}\n" for key, value in kept.items())])
 
 
 def _render_value(value: object) -> str:

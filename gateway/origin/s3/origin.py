@@ -129,8 +129,7 @@ class S3Origin:
         if offset or meta is None or not self._profile.copy_object or size > self._profile.max_copy_bytes:
             return await self._copy_through(source, offset, size, target, meta, etag)
         place = parse_place(target)
-        if place.write_id is None and await self.look(target) is not None:  # few origins have conditions for copies
-            raise BodyExists(target)
+        await self._require_free(place, meta.write_id)
         headers = {**self._entries(place, meta), **_REPLACE, "x-amz-copy-source": f"/{source}"}
         if self._profile.tagging:
             headers["x-amz-tagging-directive"] = "REPLACE"
@@ -156,8 +155,8 @@ class S3Origin:
         place = parse_place(upload_location)
         body = render_complete([(_number_of(part), part.etag or "") for part in parts])
         headers = {"content-type": "application/xml"}
-        if self._profile.conditional_writes and place.write_id is None:
-            headers["if-none-match"] = "*"  # as for one that is written in one piece
+        if self._guards(place):
+            headers["if-none-match"] = "*"
         request = Request("POST", place, f"uploadId={place.upload_id}", headers, _sha256(body), len(body))
         size = sum(part.size for part in parts)
         try:
@@ -228,9 +227,20 @@ class S3Origin:
                 payload_hash,
                 size,
             )
-        if self._profile.conditional_writes and place.write_id is None:
-            headers["if-none-match"] = "*"  # nothing that the catalog does not know of is ever replaced
+        if self._guards(place):
+            headers["if-none-match"] = "*"
         return Request("PUT", place, "", headers, payload_hash, size)
+
+    def _guards(self, place: Place) -> bool:
+        """Is it a key's own location, where nothing that the catalog does not know of is ever replaced?"""
+        return self._profile.conditional_writes and place.write_id is None
+
+    async def _require_free(self, place: Place, write_id: str) -> None:
+        """The same for a copy, to which few origins take a condition: raises BodyExists where something else lies."""
+        if place.write_id is None:
+            found = await self.look(place.object_location)
+            if found is not None and found[0].write_id != write_id:
+                raise BodyExists(place.object_location)
 
     def _entries(self, place: Place, meta: BodyMeta) -> dict[str, str]:
         return render_entries(
