@@ -77,7 +77,20 @@ def test_some_keys_have_no_location_of_their_own(key):
     assert own_location("b", key) is None
 
 
-@pytest.mark.parametrize("key", ["k" * 1024, "a@b", f"a@{ID}.jpg", f"a@{ID.upper()}", f"a@{ID}\n"])
+@pytest.mark.parametrize("key", ["a//b", "/a", "//", "a/./b", "../a", "a/..", "..\\a", "a\\..\\b", "."])
+def test_a_key_that_is_another_one_as_a_path_lies_where_neither_is_replaced(key):
+    assert own_location("b", key) is None
+    place = parse_place(fresh_location("b", key, ID))
+    assert place.may_be_cut
+    segments = place.key.replace("\\", "/").split("/")
+    assert "" not in segments
+    assert not {".", ".."} & set(segments)
+    assert place.path != parse_place(fresh_location("b", key + "/", ID)).path
+
+
+@pytest.mark.parametrize(
+    "key", ["k" * 1024, "...", "a/...b", ".a/b.", "a\\b", "a@b", f"a@{ID}.jpg", f"a@{ID.upper()}", f"a@{ID}\n"]
+)
 def test_most_keys_have_one(key):
     place = parse_place(own_location("b", key) or "")
     assert (place.key, place.write_id) == (key, None)
