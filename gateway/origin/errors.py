@@ -23,6 +23,10 @@ class BodyExists(OriginError):
     """Something that nobody here knows of lies where a new body should."""
 
 
+class UploadNotFound(OriginError):
+    """The origin knows no such upload, or not any more: it was ended, by us or by somebody else."""
+
+
 class OriginFull(OriginError):
     """The origin has no room left."""
 
