@@ -62,6 +62,10 @@ class NoUpload(Refused, UploadNotFound):
     """The origin has no upload of this id."""
 
 
+class NoBucket(Refused):
+    """The origin has no bucket of this name."""
+
+
 def failure_of(status: int, code: str, message: str, what: str) -> OriginError:
     """The error that an answer is; `what` says what was asked, for the operator.
 
@@ -84,6 +88,8 @@ def failure_of(status: int, code: str, message: str, what: str) -> OriginError:
         return MayNot(status, code, message, what)
     if code == "NoSuchUpload":
         return NoUpload(status, code, message, what)
+    if code == "NoSuchBucket":
+        return NoBucket(status, code, message or "make it there, or name another origin_bucket", what)
     if 300 <= status < 400:
         return Refused(status, code, "a redirect, which is never followed: is the endpoint or region right?", what)
     return Refused(status, code, message, what)

@@ -9,6 +9,7 @@ from gateway.origin.s3.failures import (
     ClockSkewed,
     Failed,
     MayNot,
+    NoBucket,
     NoUpload,
     Refused,
     failure_of,
@@ -20,7 +21,7 @@ CASES = (
     (404, "NoSuchVersion", BodyNotFound),
     (404, "", BodyNotFound),  # HEAD has no document
     (200, "NoSuchKey", BodyNotFound),  # a copy that had begun its answer
-    (404, "NoSuchBucket", Refused),
+    (404, "NoSuchBucket", NoBucket),
     (404, "NoSuchUpload", NoUpload),
     (403, "RequestTimeTooSkewed", ClockSkewed),
     (403, "InvalidAccessKeyId", BadCredentials),
