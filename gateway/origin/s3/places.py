@@ -8,7 +8,8 @@
 
 The first segment is the bucket. A key that leaves no room for a write's id (S3 takes 1,024 bytes) is cut, and a digest
 of all of it stands for the rest. So it is with keys that are not the same to every store: many make paths of keys, in
-which `a//b` is `a/b` and `..` leads elsewhere, and what lies under one would be replaced by the other.
+which `a//b` is `a/b` and `..` leads elsewhere, so that what lies under one would be replaced by the other, and in which
+a name has 255 bytes.
 """
 
 import re
@@ -23,6 +24,8 @@ MAX_KEY_BYTES = 1024
 
 _AT_ID_BYTES = 33
 _CUT_BYTES = 900
+_NAME_BYTES = 255
+_CUT_NAME_BYTES = 180
 _AMBIGUOUS = re.compile(r"\A/|//|(?:\A|[/\\])\.{1,2}(?:[/\\]|\Z)")
 _ENDS_IN_ID = re.compile(r"@[0-9a-f]{32}\Z")
 _ENCODED_ID = re.compile(r"%40([0-9a-f]{32})\Z")
@@ -87,11 +90,11 @@ def own_location(bucket: str, key: str) -> str | None:
     """The location under the key alone.
 
     None for keys that look like another one's fresh location, that a console shows as a folder, that are too long, or
-    that are another key to a store that makes paths of keys.
+    that a store which makes paths of keys would not take, or take for another key.
     """
     if key.endswith("/") or len(encode_text(key)) > MAX_KEY_BYTES or _ENDS_IN_ID.search(key):
         return None
-    if _AMBIGUOUS.search(key):
+    if _is_no_path(key):
         return None
     return f"{bucket}/{uri_encode(key, keep_slash=True)}"
 
@@ -102,12 +105,29 @@ def location_of(bucket: str, key: str) -> str:
 
 
 def _is_cut(key: str) -> bool:
-    return len(encode_text(key)) > MAX_KEY_BYTES - _AT_ID_BYTES or _AMBIGUOUS.search(key) is not None
+    return len(encode_text(key)) > MAX_KEY_BYTES - _AT_ID_BYTES or _is_no_path(key, _AT_ID_BYTES)
+
+
+def _is_no_path(key: str, more: int = 0) -> bool:
+    """Would a store that makes a path of a key, with `more` bytes behind it, refuse it or take it for another?"""
+    if _AMBIGUOUS.search(key):
+        return True
+    if len(key) + more <= _NAME_BYTES and key.isascii():
+        return False
+    *folders, name = encode_text(key).split(b"/")
+    return len(name) + more > _NAME_BYTES or any(len(folder) > _NAME_BYTES for folder in folders)
 
 
 def _cut(key: str) -> str:
     """What still shows which key it was: a plain path, below whatever folder the key is in."""
+    *folders, name = key.split("/")
     if _AMBIGUOUS.search(key):
         *folders, name = key.replace("\\", "_").split("/")
-        key = "".join(f"{folder}/" for folder in folders if folder.strip(".")) + (name if name.strip(".") else "")
-    return encode_text(key)[:_CUT_BYTES].decode("utf-8", "ignore")
+        folders, name = [folder for folder in folders if folder.strip(".")], name if name.strip(".") else ""
+    path = "".join(f"{_shortened(folder, _NAME_BYTES)}/" for folder in folders) + name
+    above, slash, last = _shortened(path, _CUT_BYTES).rpartition("/")
+    return above + slash + _shortened(last, _CUT_NAME_BYTES)
+
+
+def _shortened(text: str, size: int) -> str:
+    return encode_text(text)[:size].decode("utf-8", "ignore")
