@@ -26,7 +26,7 @@ from gateway.origin.directory import DirectoryOrigin
 from gateway.origin.directory_survey import DirectorySurvey
 from gateway.origin.http_client import Deadlines
 from gateway.origin.profile_file import read_differences
-from gateway.origin.providers import upstream_of
+from gateway.origin.providers import bucket_region, upstream_of
 from gateway.origin.s3.origin import S3Origin
 from gateway.origin.s3.session import Session
 from gateway.origin.survey import Survey
@@ -127,7 +127,7 @@ def open_s3_origin(name: str, settings: S3OriginSettings) -> S3Origin:
         most_connections=settings.max_connections,
         tls=tls,
     )
-    return S3Origin(session, upstream.profile, sign_bodies=tls is None)
+    return S3Origin(session, upstream.profile, sign_bodies=tls is None, bucket_region=bucket_region(upstream))
 
 
 def origin_tls(name: str, settings: S3OriginSettings) -> ssl.SSLContext | None:

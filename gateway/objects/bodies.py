@@ -16,6 +16,7 @@ from gateway.origin.errors import (
     OriginDown,
     OriginError,
     OriginFull,
+    UploadNotFound,
 )
 from gateway.s3.checksums import (
     Algorithm,
@@ -144,6 +145,9 @@ def origin_failed(error: OriginError, origin: str) -> S3Error:
     if isinstance(error, BodyNotFound | BodyChanged):
         _log.critical("a body is gone from origin %s: %s", origin, error)
         return S3Error(Code.InternalError, "The object's data cannot be found.")
+    if isinstance(error, UploadNotFound):
+        _log.info("a part came to an upload that had ended: %s", error)
+        return S3Error(Code.NoSuchUpload)
     if isinstance(error, OriginFull):
         _log.error("origin %s is full: %s", origin, error)
         return S3Error(Code.ServiceUnavailable, "The storage behind this gateway is full.")

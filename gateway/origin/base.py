@@ -136,6 +136,13 @@ class Origin(Protocol):
         """What lies there, looked at from outside."""
         ...
 
+    async def make_bucket(self, bucket: str) -> None:
+        """See to it that there is a bucket of this name, with nothing in it; fine if there is one already.
+
+        Raises BucketTaken, BucketRefused.
+        """
+        ...
+
     def locate(self, bucket: str, key: str, write_id: str) -> str:
         """The location a body of this write will have; pure, so that it can be recorded before the write."""
         ...

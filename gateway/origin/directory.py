@@ -51,6 +51,9 @@ class DirectoryOrigin:
         self._assembled: OrderedDict[str, Assembled] = OrderedDict()
         self._going: dict[str, asyncio.Future[None]] = {}
 
+    async def make_bucket(self, bucket: str) -> None:
+        """A bucket is a directory, which comes with its first body."""
+
     def locate(self, bucket: str, key: str, write_id: str) -> str:
         return object_path(bucket, key, write_id)
 

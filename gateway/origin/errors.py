@@ -23,6 +23,18 @@ class BodyExists(OriginError):
     """Something that nobody here knows of lies where a new body should."""
 
 
+class BucketTaken(OriginError):
+    """The origin has a bucket of this name with something in it, or it is somebody else's."""
+
+
+class BucketRefused(OriginError):
+    """The origin makes no bucket of this name for us."""
+
+
+class UploadNotFound(OriginError):
+    """The origin knows no such upload, or not any more: it was ended, by us or by somebody else."""
+
+
 class OriginFull(OriginError):
     """The origin has no room left."""
 

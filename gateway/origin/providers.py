@@ -167,3 +167,12 @@ def upstream_of(settings: S3OriginSettings) -> Upstream:
         assert profile.endpoint is not None, "the settings require an endpoint"  # noqa: S101
         endpoint = parse_endpoint(profile.endpoint.format(region=region))
     return Upstream(endpoint, region, settings.addressing or profile.addressing, profile)
+
+
+def bucket_region(upstream: Upstream) -> str | None:
+    """What a CreateBucket must say of its region; None: nothing.
+
+    AWS refuses one that names none, except in us-east-1, where it refuses one that does; at others a region is only a
+    word in signatures. https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
+    """
+    return upstream.region if upstream.profile.name == "aws" and upstream.region != "us-east-1" else None

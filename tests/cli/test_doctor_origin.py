@@ -163,8 +163,8 @@ def test_the_line_to_paste_makes_the_settings_what_was_found(weed, far, probe):
     assert told.report["paste"] is None
     assert told.failed() == []
     assert told["conditional_writes"] == {
-        "name": "conditional_writes", "expected": True, "found": True, "verdict": "ok", "advice": "",
-        "answered": "new: 200, existing: 412 PreconditionFailed",
+        "name": "conditional_writes", "expected": False, "found": False, "verdict": "ok", "advice": "",
+        "answered": "new: 200, existing: 412 PreconditionFailed, new where a folder is: 412 PreconditionFailed",
     }  # fmt: skip
 
 

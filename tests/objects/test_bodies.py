@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import BLOCK, Claims, IncomingBody, origin_failed, take_in
 from gateway.origin.base import BodyMeta
-from gateway.origin.errors import BodyNotFound, MetadataTooLarge, OriginError, OriginFull
+from gateway.origin.errors import BodyNotFound, MetadataTooLarge, OriginError, OriginFull, UploadNotFound
 from gateway.s3.checksums import Algorithm, Checksum
 from tests.support.data import pattern
 from tests.support.house import body_of, pieces_of
@@ -117,6 +117,10 @@ def test_what_the_origin_says_is_for_the_operator_alone(error, code, caplog):
 def test_metadata_that_the_origin_does_not_take_is_the_clients_own_affair(caplog):
     assert origin_failed(MetadataTooLarge("too much"), "local").code is Code.MetadataTooLarge
     assert caplog.records == []
+
+
+def test_a_part_of_an_upload_that_has_ended_at_the_origin_is_told_so():
+    assert origin_failed(UploadNotFound("x"), "local").code is Code.NoSuchUpload
 
 
 async def test_a_block_under_way_is_written_to_its_end_however_often_its_upload_is_cancelled(house, origin):

@@ -20,6 +20,7 @@ from typing import IO, Self
 import trustme
 
 from gateway.store.key_ring import KeyRing
+from tests.support.s3_endpoint import S3Endpoint, origin_buckets
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 30
@@ -78,11 +79,16 @@ class Gateway:
         directory: Path,
         *,
         tls: bool = False,
+        origin: S3Endpoint | None = None,
         settings: Settings | None = None,
         policies: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Write the files of a new gateway into `directory`; `start` runs it."""
+        """Write the files of a new gateway into `directory`; `start` runs it.
+
+        `origin`: where the bodies go that the origin `local` keeps, instead of into a directory; no other gateway's go
+        there. The buckets that the policies name are made there.
+        """
         self.directory = directory
         self.tls = tls
         self.config = directory / "gateway.toml"
@@ -94,6 +100,7 @@ class Gateway:
         self.access_key_id = self.secret_access_key = ""
         self.other_access_key_id = self.other_secret_access_key = ""
         self.process: subprocess.Popen[str] | None = None
+        self._origin = origin
         self._settings = settings or {}
         self._environment = dict(environment or {})
         self._drain: threading.Thread | None = None
@@ -247,6 +254,8 @@ class Gateway:
         (self.directory / "policies").mkdir()
         for project, text in policies.items():
             (self.directory / "policies" / f"{project}.toml").write_text(text)
+        if self._origin is not None:
+            self._origin.make_buckets(origin_buckets(policies.values()))
         KeyRing.create(self.key_ring_file)
         if self.tls:
             write_certificate(self.directory)
@@ -261,7 +270,7 @@ class Gateway:
             },
             "store": {"path": "var/anbar.sqlite"},
             "secrets": {"key_ring": "var/key_ring"},
-            "origins.local": {"kind": "directory", "path": "var/objects"},
+            "origins.local": self._origin_section(),
             "policies": {"path": "policies"},
             "limits": {},
         }
@@ -270,6 +279,11 @@ class Gateway:
         for section, values in self._settings.items():
             sections.setdefault(section, {}).update(values)
         self.config.write_text("\n".join(_render_section(name, values) for name, values in sections.items()))
+
+    def _origin_section(self) -> dict[str, object]:
+        if self._origin is None:
+            return {"kind": "directory", "path": "var/objects"}
+        return self._origin.settings(self.directory)
 
 
 def free_port() -> int:

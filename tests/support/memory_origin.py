@@ -12,10 +12,23 @@ from dataclasses import dataclass, field, replace
 from hashlib import md5
 
 from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, FileRegion, PartBody, StoredBody
-from gateway.origin.errors import BodyChanged, BodyNotFound, OriginError
+from gateway.origin.errors import BodyChanged, BodyNotFound, BucketTaken, OriginError
 from gateway.origin.survey import ExaminedBody, LyingBody
 
-STEPS = ("create", "write", "finish", "store", "open", "read", "copy", "assemble", "describe", "delete", "abort")
+STEPS = (
+    "make_bucket",
+    "create",
+    "write",
+    "finish",
+    "store",
+    "open",
+    "read",
+    "copy",
+    "assemble",
+    "describe",
+    "delete",
+    "abort",
+)
 
 
 @dataclass
@@ -98,6 +111,11 @@ class MemoryOrigin:
         self.unfinished: set[str] = set()
         self.open_readers = 0
         self.versions: Counter[str] = Counter()
+
+    async def make_bucket(self, bucket: str) -> None:
+        await self.faults.before("make_bucket")
+        if any(location.startswith(f"{bucket}/") for location in self.locations):
+            raise BucketTaken(bucket)
 
     def locate(self, bucket: str, key: str, write_id: str) -> str:
         return f"{bucket}/{key}{'%40' if self.own_keys else '@'}{write_id}"

@@ -46,6 +46,8 @@ def seaweedfs(directory: Path) -> Iterator[S3Server]:
     names = ("master", "volume", "filer", "s3")
     ports = {name: free_port() for name in names} | {f"{name}.grpc": free_port() for name in names}
     (directory / "data").mkdir()
+    # A bucket has volumes of its own, seven unless told otherwise; found in the working directory.
+    (directory / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
     config = directory / "s3.json"
     identities = [
         _identity(
@@ -56,8 +58,8 @@ def seaweedfs(directory: Path) -> Iterator[S3Server]:
     config.write_text(json.dumps({"identities": identities}))
     command = [
         weed(), "-logtostderr=true", "server", f"-dir={directory / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",
-        f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", "-master.volumeSizeLimitMB=64", "-volume.max=20",
-        "-master.telemetry=false", "-volume.minFreeSpace=0", "-master.electionTimeout=1s",
+        f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", "-master.volumeSizeLimitMB=64", "-volume.max=10000",
+        "-master.telemetry=false", "-s3.autoCreateBucket=false", "-volume.minFreeSpace=0", "-master.electionTimeout=1s",
         *(f"-{name.partition('.')[0]}.port{'.grpc' if name.endswith('.grpc') else ''}={port}" for name, port in ports.items()),
     ]  # fmt: skip
     with _running(command, directory, ports["s3"]):

@@ -7,6 +7,7 @@ import pytest
 from tests.security.test_g_post_forms import conditions_for, post
 from tests.support.caller import Caller, complete_document, refused, text
 from tests.support.gateway import OTHER_POLICY, Gateway
+from tests.support.gateways import OpenGateway
 from tests.support.raw_http import Answer
 
 KIB = 1024
@@ -38,11 +39,11 @@ FIELDS = ("Scope", "Unit", "Limit", "Used", "Requested")
 
 
 @pytest.fixture(scope="module")
-def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def limited(open_gateway: OpenGateway) -> Iterator[Gateway]:
     """A gateway with small quotas, which tells them in headers."""
     settings = {"limits": {"quota_headers": True}}
     policies = {"demo": POLICY, "other": OTHER_POLICY}
-    with Gateway(tmp_path_factory.mktemp("limited"), settings=settings, policies=policies) as running:
+    with open_gateway(settings=settings, policies=policies) as running:
         yield running
 
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from urllib3.filepost import encode_multipart_formdata
 
 from tests.support.clients import s3_client
 from tests.support.gateway import DEMO_POLICY, Gateway
+from tests.support.gateways import OpenGateway
 from tests.support.plain_http import Response, fetch
 
 FILE = b"a small file"
@@ -337,11 +337,10 @@ max_age_s = 60
 
 
 @pytest.fixture(scope="module")
-def crossing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def crossing(open_gateway: OpenGateway) -> Iterator[Gateway]:
     """A gateway whose rules have wildcards."""
     policy = DEMO_POLICY.partition("[[cors]]")[0] + WILDCARDS
-    directory: Path = tmp_path_factory.mktemp("crossing")
-    with Gateway(directory, policies={"demo": policy, "other": policy.replace("demo", "other")}) as running:
+    with open_gateway(policies={"demo": policy, "other": policy.replace("demo", "other")}) as running:
         yield running
 
 

@@ -9,14 +9,15 @@ from urllib3.filepost import encode_multipart_formdata
 
 from tests.support.clients import s3_client, status
 from tests.support.gateway import Gateway
+from tests.support.gateways import OpenGateway
 from tests.support.plain_http import fetch
 from tests.support.signed_http import SignedConnection
 
 
 @pytest.fixture(scope="module")
-def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def narrow(open_gateway: OpenGateway) -> Iterator[Gateway]:
     settings = {"server": {"regions": ["ir-thr-1", "default"], "sigv2": False}}
-    with Gateway(tmp_path_factory.mktemp("narrow"), settings=settings) as running:
+    with open_gateway(settings=settings) as running:
         yield running
 
 

@@ -16,6 +16,8 @@ from gateway.origin.errors import OriginError
 MOST_BYTES = 8 << 20
 """Of one answer."""
 
+_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
 
 @dataclass(frozen=True, slots=True)
 class ListedKey:
@@ -105,14 +107,20 @@ def parse_tags(body: bytes) -> dict[str, str]:
     }
 
 
+def render_bucket(region: str) -> bytes:
+    """The body of CreateBucket where the bucket is to lie in a region."""
+    return (
+        f'<CreateBucketConfiguration xmlns="{_NAMESPACE}">'
+        f"<LocationConstraint>{escape(region)}</LocationConstraint></CreateBucketConfiguration>"
+    ).encode()
+
+
 def render_complete(parts: Sequence[tuple[int, str]]) -> bytes:
     """The body of CompleteMultipartUpload: numbers and ETags."""
     listed = "".join(
         f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(etag)}</ETag></Part>" for number, etag in parts
     )
-    return (
-        f'<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{listed}</CompleteMultipartUpload>'
-    ).encode()
+    return (f'<CompleteMultipartUpload xmlns="{_NAMESPACE}">{listed}</CompleteMultipartUpload>').encode()
 
 
 def render_delete(keys: Sequence[str]) -> bytes:
@@ -126,7 +134,7 @@ def render_tagging(tags: Mapping[str, str]) -> bytes:
     listed = "".join(
         f"<Tag><Key>{escape(key)}</Key><Value>{escape(value)}</Value></Tag>" for key, value in tags.items()
     )
-    return f'<Tagging xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><TagSet>{listed}</TagSet></Tagging>'.encode()
+    return f'<Tagging xmlns="{_NAMESPACE}"><TagSet>{listed}</TagSet></Tagging>'.encode()
 
 
 def _listed(element: etree._Element, *, encoded: bool) -> ListedKey:

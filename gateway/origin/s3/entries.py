@@ -8,7 +8,8 @@ Standard headers and user metadata travel natively, so that others read them too
     x-amz-meta-anbar-key          its key, where the origin's key was cut
 
 Header values at origins are US-ASCII. A metadata value that is not, or that looks encoded already, is written as an
-encoded word (RFC 2047 section 2), as S3 itself returns such; a standard header that is not goes into an entry instead.
+encoded word (RFC 2047 section 2), as S3 itself returns such; a standard header that is not goes into an entry instead,
+and so does an Expires that is no date: S3 takes any text, others refuse it.
 A user's name that begins with `anbar-` is written with `anbar-meta-` before it, so nobody can forge an entry.
 """
 
@@ -41,6 +42,7 @@ _HEADER = f"{METADATA}{_OURS}header-"
 _ESCAPE = f"{_OURS}meta-"
 _PLAIN = re.compile(r"[\x20-\x7e]*\Z")
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_DATE = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT\Z")
 _WORD = re.compile(r"=\?utf-8\?b\?([A-Za-z0-9+/]*={0,2})\?=\Z", re.IGNORECASE)
 
 
@@ -67,7 +69,7 @@ def render_entries(meta: BodyMeta, *, native_tags: bool, cut_key: bool, most_byt
     """
     headers: dict[str, str] = {}
     for name, value in meta.headers.items():
-        if _PLAIN.match(value):
+        if _PLAIN.match(value) and (name != "expires" or _DATE.match(value)):
             headers[name] = value
         else:
             headers[f"{_HEADER}{name}"] = _word(value)

@@ -3,7 +3,7 @@
 https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
 
-from gateway.origin.errors import BodyNotFound, OriginDown, OriginError, OriginFull, OutcomeUnknown
+from gateway.origin.errors import BodyNotFound, OriginDown, OriginError, OriginFull, OutcomeUnknown, UploadNotFound
 
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion"})
 # Codes that AWS, MinIO, Ceph and Google have for credentials that are not, or no longer, good.
@@ -58,6 +58,14 @@ class MayNot(Refused):
     """The key that requests are signed with may not do this."""
 
 
+class NoUpload(Refused, UploadNotFound):
+    """The origin has no upload of this id."""
+
+
+class NoBucket(Refused):
+    """The origin has no bucket of this name."""
+
+
 def failure_of(status: int, code: str, message: str, what: str) -> OriginError:
     """The error that an answer is; `what` says what was asked, for the operator.
 
@@ -78,6 +86,10 @@ def failure_of(status: int, code: str, message: str, what: str) -> OriginError:
         return Failed(f"{what}: the origin answered {status} {code}")
     if status == 403:
         return MayNot(status, code, message, what)
+    if code == "NoSuchUpload":
+        return NoUpload(status, code, message, what)
+    if code == "NoSuchBucket":
+        return NoBucket(status, code, message or "make it there, or name another origin_bucket", what)
     if 300 <= status < 400:
         return Refused(status, code, "a redirect, which is never followed: is the endpoint or region right?", what)
     return Refused(status, code, message, what)

@@ -13,20 +13,30 @@ from hashlib import sha256
 from urllib.parse import quote
 
 from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, PartBody, StoredBody
-from gateway.origin.errors import BodyChanged, BodyExists, BodyNotFound, OriginError, OutcomeUnknown
+from gateway.origin.errors import (
+    BodyChanged,
+    BodyExists,
+    BodyNotFound,
+    BucketRefused,
+    BucketTaken,
+    OriginError,
+    OutcomeUnknown,
+)
 from gateway.origin.http_client import Response, Upload
 from gateway.origin.providers import Provider
 from gateway.origin.s3.bodies import S3Reader, S3Writer, check_etag
 from gateway.origin.s3.documents import (
     parse_etag,
+    parse_page,
     parse_upload_id,
     parse_uploads,
     quoted,
+    render_bucket,
     render_complete,
     render_tagging,
 )
 from gateway.origin.s3.entries import Kept, parse_entries, render_entries
-from gateway.origin.s3.failures import Refused
+from gateway.origin.s3.failures import NoBucket, Refused
 from gateway.origin.s3.pieces import MOST_AT_ONCE, PiecesWriter
 from gateway.origin.s3.places import Place, fresh_location, location_of, own_location, parse_place
 from gateway.origin.s3.requests import UNSIGNED_PAYLOAD, Request
@@ -42,20 +52,41 @@ _REPLACE = {"x-amz-metadata-directive": "REPLACE"}
 class S3Origin:
     """Bodies in the buckets of one S3 endpoint; implements gateway.origin.base.Origin."""
 
-    def __init__(self, session: Session, profile: Provider, *, sign_bodies: bool, settle_s: int = 900) -> None:
+    def __init__(
+        self,
+        session: Session,
+        profile: Provider,
+        *,
+        sign_bodies: bool,
+        bucket_region: str | None = None,
+        settle_s: int = 900,
+    ) -> None:
         """`sign_bodies`: of bodies that are here whole, as plain HTTP needs it: TLS protects them as well.
 
+        `bucket_region`: what the origin must be told of where a new bucket is to lie; None: nothing.
         `settle_s`: after so many seconds a request that was given up has no effect any more; its signature is too old.
         """
         self._session = session
         self._profile = profile
         self._sign_bodies = sign_bodies
+        self._bucket_region = bucket_region
         self._threads = Threads(2, "origin-hash")
         self.survey = S3Survey(session, profile)
         self.pieces_turns = asyncio.Semaphore(MOST_AT_ONCE)
         self.md5_etags = profile.md5_etags
         self.copies = profile.copy_object
         self.settle_s = settle_s
+
+    async def make_bucket(self, bucket: str) -> None:
+        """Look first: a key that may not make buckets can still use one that was made for it."""
+        try:
+            held = await self._holds_something(bucket)
+            if held is None:
+                await self._make_bucket(bucket)
+        except Refused as error:
+            raise BucketRefused(str(error)) from error
+        if held:
+            raise BucketTaken(bucket)
 
     def locate(self, bucket: str, key: str, write_id: str) -> str:
         return fresh_location(bucket, key, write_id)
@@ -210,6 +241,29 @@ class S3Origin:
             return None
         response.close()
         return parse_entries(response.headers), _etag_of(response, location), response.length or 0
+
+    async def _holds_something(self, bucket: str) -> bool | None:
+        """Is anything in a bucket? None: there is no such bucket."""
+        request = Request("GET", Place(bucket, ""), "list-type=2&max-keys=1")
+        try:
+            page = parse_page(await self._session.document(request))
+        except NoBucket:
+            return None
+        return bool(page.keys)
+
+    async def _make_bucket(self, bucket: str) -> None:
+        body = b"" if self._bucket_region is None else render_bucket(self._bucket_region)
+        headers = {"content-type": "application/xml"} if body else {}
+        request = Request("PUT", Place(bucket, ""), "", headers, _sha256(body), len(body))
+        try:
+            await self._session.done(request, body)
+        except Refused as error:
+            if error.code == "BucketAlreadyOwnedByYou":  # an earlier attempt, whose answer was lost
+                return
+            if error.code != "BucketAlreadyExists":
+                raise
+            if await self._holds_something(bucket) is not False:  # some say that of one's own, too
+                raise BucketTaken(bucket) from error
 
     def _put(
         self, location: str, meta: BodyMeta | None, size: int, payload_hash: str, md5: bytes | None = None

@@ -7,7 +7,9 @@
     photos/2026/sara.jpg?uploadId=ID&partNumber=7#WRITE-ID    a part of it
 
 The first segment is the bucket. A key that leaves no room for a write's id (S3 takes 1,024 bytes) is cut, and a digest
-of all of it stands for the rest.
+of all of it stands for the rest. So it is with keys that are not the same to every store: many make paths of keys, in
+which `a//b` is `a/b` and `..` leads elsewhere, so that what lies under one would be replaced by the other, and in which
+a name has 255 bytes.
 """
 
 import re
@@ -22,6 +24,9 @@ MAX_KEY_BYTES = 1024
 
 _AT_ID_BYTES = 33
 _CUT_BYTES = 900
+_NAME_BYTES = 255
+_CUT_NAME_BYTES = 180
+_AMBIGUOUS = re.compile(r"\A/|//|(?:\A|[/\\])\.{1,2}(?:[/\\]|\Z)")
 _ENDS_IN_ID = re.compile(r"@[0-9a-f]{32}\Z")
 _ENCODED_ID = re.compile(r"%40([0-9a-f]{32})\Z")
 _LOOKS_CUT = re.compile(r"~[0-9a-f]{32}%40[0-9a-f]{32}\Z")
@@ -76,7 +81,7 @@ def parse_place(location: str) -> Place:
 
 def fresh_location(bucket: str, key: str, write_id: str) -> str:
     """The location that no other write has."""
-    if len(encode_text(key)) > MAX_KEY_BYTES - _AT_ID_BYTES:
+    if _is_cut(key):
         key = f"{_cut(key)}~{sha256(encode_text(key)).hexdigest()[:32]}"
     return f"{bucket}/{uri_encode(f'{key}@{write_id}', keep_slash=True)}"
 
@@ -84,9 +89,12 @@ def fresh_location(bucket: str, key: str, write_id: str) -> str:
 def own_location(bucket: str, key: str) -> str | None:
     """The location under the key alone.
 
-    None for keys that look like another one's fresh location, that a console shows as a folder, or that are too long.
+    None for keys that look like another one's fresh location, that a console shows as a folder, that are too long, or
+    that a store which makes paths of keys would not take, or take for another key.
     """
     if key.endswith("/") or len(encode_text(key)) > MAX_KEY_BYTES or _ENDS_IN_ID.search(key):
+        return None
+    if _is_no_path(key):
         return None
     return f"{bucket}/{uri_encode(key, keep_slash=True)}"
 
@@ -96,5 +104,30 @@ def location_of(bucket: str, key: str) -> str:
     return f"{bucket}/{uri_encode(key, keep_slash=True)}"
 
 
+def _is_cut(key: str) -> bool:
+    return len(encode_text(key)) > MAX_KEY_BYTES - _AT_ID_BYTES or _is_no_path(key, _AT_ID_BYTES)
+
+
+def _is_no_path(key: str, more: int = 0) -> bool:
+    """Would a store that makes a path of a key, with `more` bytes behind it, refuse it or take it for another?"""
+    if _AMBIGUOUS.search(key):
+        return True
+    if len(key) + more <= _NAME_BYTES and key.isascii():
+        return False
+    *folders, name = encode_text(key).split(b"/")
+    return len(name) + more > _NAME_BYTES or any(len(folder) > _NAME_BYTES for folder in folders)
+
+
 def _cut(key: str) -> str:
-    return encode_text(key)[:_CUT_BYTES].decode("utf-8", "ignore")
+    """What still shows which key it was: a plain path, below whatever folder the key is in."""
+    *folders, name = key.split("/")
+    if _AMBIGUOUS.search(key):
+        *folders, name = key.replace("\\", "_").split("/")
+        folders, name = [folder for folder in folders if folder.strip(".")], name if name.strip(".") else ""
+    path = "".join(f"{_shortened(folder, _NAME_BYTES)}/" for folder in folders) + name
+    above, slash, last = _shortened(path, _CUT_BYTES).rpartition("/")
+    return above + slash + _shortened(last, _CUT_NAME_BYTES)
+
+
+def _shortened(text: str, size: int) -> str:
+    return encode_text(text)[:size].decode("utf-8", "ignore")

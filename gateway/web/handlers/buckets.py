@@ -3,6 +3,7 @@
 import re
 
 from gateway.errors import Code, S3Error
+from gateway.objects import buckets
 from gateway.s3.address import validate_bucket_name
 from gateway.s3.documents import parse_create_bucket
 from gateway.s3.headers import parse_integer
@@ -68,7 +69,7 @@ async def create_bucket(call: Call) -> Answer:
     new = Bucket(name, caller.project, name, project.origin if project else "", name, "", "client", call.now_s)
     call.require("s3:CreateBucket", new)
     parse_create_bucket(await read_document(call))
-    await call.store.buckets.create(new)
+    await buckets.create_bucket(call.rooms, new)
     return Answer(headers=[("Location", f"/{name}")])
 
 

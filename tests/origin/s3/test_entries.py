@@ -18,6 +18,7 @@ NAMES = st.from_regex(r"[!#$%&'*+.^_`|~0-9a-z-]{1,20}", fullmatch=True) | st.sam
     ["anbar-uploader", "anbar-write", "anbar-tags", "anbar-key", "anbar-header-expires", "anbar-meta-a", "anbar-"]
 )
 TAG_TEXT = st.text("aZ09é漢 +-=.:/@_", min_size=1, max_size=20)
+DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
 ID = "0123456789abcdef" * 2
 
 
@@ -55,6 +56,14 @@ def test_plain_values_travel_as_others_read_them():
         "x-amz-meta-anbar-write": ID,
         "x-amz-tagging": "a=1&b%20c=%C3%A9",
     }
+
+
+@pytest.mark.parametrize("value", ["not a date", "0", "", "2026-01-01", "Thursday, 01 Jan 2026 00:00:00 GMT"])
+def test_an_expires_that_is_no_date_is_an_entry(value):
+    headers = rendered(meta_with(headers={"expires": value}))
+    assert "expires" not in headers
+    assert parse_entries(headers).headers == {"expires": value}
+    assert rendered(meta_with(headers={"expires": DATE}))["expires"] == DATE
 
 
 def test_tags_of_an_origin_without_any_are_an_entry():

@@ -3,7 +3,17 @@
 import pytest
 
 from gateway.origin.errors import BodyNotFound, OriginDown, OriginFull, OutcomeUnknown
-from gateway.origin.s3.failures import BadCredentials, Busy, ClockSkewed, Failed, MayNot, Refused, failure_of
+from gateway.origin.s3.failures import (
+    BadCredentials,
+    Busy,
+    ClockSkewed,
+    Failed,
+    MayNot,
+    NoBucket,
+    NoUpload,
+    Refused,
+    failure_of,
+)
 
 CASES = (
     # status, code, class
@@ -11,8 +21,8 @@ CASES = (
     (404, "NoSuchVersion", BodyNotFound),
     (404, "", BodyNotFound),  # HEAD has no document
     (200, "NoSuchKey", BodyNotFound),  # a copy that had begun its answer
-    (404, "NoSuchBucket", Refused),
-    (404, "NoSuchUpload", Refused),
+    (404, "NoSuchBucket", NoBucket),
+    (404, "NoSuchUpload", NoUpload),
     (403, "RequestTimeTooSkewed", ClockSkewed),
     (403, "InvalidAccessKeyId", BadCredentials),
     (403, "SignatureDoesNotMatch", BadCredentials),

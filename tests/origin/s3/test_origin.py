@@ -13,6 +13,8 @@ from gateway.origin.errors import (
     BodyChanged,
     BodyExists,
     BodyNotFound,
+    BucketRefused,
+    BucketTaken,
     MetadataTooLarge,
     OriginDown,
     OriginError,
@@ -28,7 +30,7 @@ from gateway.origin.s3.origin import S3Origin
 from gateway.origin.s3.places import Place
 from gateway.origin.s3.requests import UNSIGNED_PAYLOAD, Request
 from tests.origin.s3.proxy import Proxy
-from tests.origin.s3.scripted import Seen, Server, Step, all_arrived, answer, refusal, session_to
+from tests.origin.s3.scripted import LOST, Seen, Server, Step, all_arrived, answer, refusal, session_to
 from tests.support.data import ODD_KEYS, pattern
 from tests.support.house import read_to_the_end
 
@@ -758,6 +760,68 @@ async def test_a_description_whose_answer_was_lost_gives_the_etag_that_there_is_
     async with Server(head("1", "a=1"), refusal(403, "AccessDenied")) as server, opened(server.port, COPYING) as origin:
         with pytest.raises(Refused, match="AccessDenied"):
             await origin.describe("b/k", about)
+
+
+# Buckets.
+
+NO_BUCKET = refusal(404, "NoSuchBucket")
+EMPTY = answer(200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+HELD = answer(
+    200, b"<ListBucketResult><Contents><Key>k</Key><Size>1</Size><ETag>e</ETag></Contents></ListBucketResult>"
+)
+
+
+async def test_a_bucket_is_made_where_there_is_none(origin, proxy):
+    name = "made-" + ID[:8]
+    await origin.make_bucket(name)
+    await origin.make_bucket(name)
+    assert len(proxy.asked("PUT")) == 1
+    await put(origin, f"{name}/k", b"x", None)
+    with pytest.raises(BucketTaken):
+        await origin.make_bucket(name)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [EMPTY],
+        [NO_BUCKET, answer()],
+        [NO_BUCKET, LOST, refusal(409, "BucketAlreadyOwnedByYou")],
+        [NO_BUCKET, LOST, refusal(409, "BucketAlreadyExists"), EMPTY],
+    ],
+)
+async def test_an_empty_bucket_is_as_good_as_a_new_one(answers):
+    async with Server(*answers) as server, opened(server.port, retries=1) as origin:
+        await origin.make_bucket("new")
+        assert len(server.seen) == len(answers)
+        assert {seen.target for seen in server.seen} <= {"/new", "/new?list-type=2&max-keys=1"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        ([HELD], BucketTaken),
+        ([NO_BUCKET, refusal(409, "BucketAlreadyExists"), HELD], BucketTaken),
+        ([NO_BUCKET, refusal(409, "BucketAlreadyExists"), NO_BUCKET], BucketTaken),
+        ([refusal(403, "AccessDenied")], BucketRefused),
+        ([NO_BUCKET, refusal(403, "AccessDenied")], BucketRefused),
+        ([NO_BUCKET, refusal(400, "InvalidBucketName")], BucketRefused),
+        ([NO_BUCKET, refusal(400, "TooManyBuckets")], BucketRefused),
+        ([answer(503)], OriginDown),
+    ],
+)
+async def test_a_bucket_that_is_not_ours_to_have(answers, kind):
+    async with Server(*answers) as server, opened(server.port) as origin:
+        with pytest.raises(kind):
+            await origin.make_bucket("new")
+
+
+async def test_a_new_bucket_lies_in_the_region_that_must_be_named():
+    async with Server(NO_BUCKET, answer()) as server:
+        origin = S3Origin(session_to(server.port), FULL, sign_bodies=True, bucket_region="eu-central-1")
+        await origin.make_bucket("new")
+        await origin.close()
+        assert b"<LocationConstraint>eu-central-1</LocationConstraint>" in server.seen[1].body
 
 
 # Bodies of unknown size.

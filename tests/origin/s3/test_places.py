@@ -77,7 +77,44 @@ def test_some_keys_have_no_location_of_their_own(key):
     assert own_location("b", key) is None
 
 
-@pytest.mark.parametrize("key", ["k" * 1024, "a@b", f"a@{ID}.jpg", f"a@{ID.upper()}", f"a@{ID}\n"])
+@pytest.mark.parametrize("key", ["a//b", "/a", "//", "a/./b", "../a", "a/..", "..\\a", "a\\..\\b", "."])
+def test_a_key_that_is_another_one_as_a_path_lies_where_neither_is_replaced(key):
+    assert own_location("b", key) is None
+    place = parse_place(fresh_location("b", key, ID))
+    assert place.may_be_cut
+    segments = place.key.replace("\\", "/").split("/")
+    assert "" not in segments
+    assert not {".", ".."} & set(segments)
+    assert place.path != parse_place(fresh_location("b", key + "/", ID)).path
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["k" * 256, f"{'k' * 256}/a", "é" * 128, f"{'a' * 133}/{('b' * 255 + '/') * 3}{'c' * 110}", "k" * 1024, "é" * 512],
+)
+def test_no_name_is_longer_than_a_file_may_be_called(key):
+    own, fresh = own_location("b", key), parse_place(fresh_location("b", key, ID))
+    assert own is None or all(len(name.encode()) <= 255 for name in parse_place(own).key.split("/"))
+    assert fresh.may_be_cut
+    assert all(len(name.encode()) <= 255 for name in fresh.key.split("/"))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "k" * 255,
+        "é" * 127,
+        "a/" * 511 + "k",
+        "...",
+        "a/...b",
+        ".a/b.",
+        "a\\b",
+        "a@b",
+        f"a@{ID}.jpg",
+        f"a@{ID.upper()}",
+        f"a@{ID}\n",
+    ],
+)
 def test_most_keys_have_one(key):
     place = parse_place(own_location("b", key) or "")
     assert (place.key, place.write_id) == (key, None)
@@ -85,15 +122,16 @@ def test_most_keys_have_one(key):
 
 @pytest.mark.parametrize(("size", "cut"), [(991, False), (992, True), (1024, True)])
 def test_a_key_that_leaves_no_room_for_the_id_is_cut(size, cut):
-    place = parse_place(fresh_location("b", "k" * size, ID))
+    key = ("k/" * size)[: size - 1] + "k"
+    place = parse_place(fresh_location("b", key, ID))
     assert place.may_be_cut is cut
-    assert (place.key == "k" * size + f"@{ID}") is not cut
+    assert (place.key == f"{key}@{ID}") is not cut
     assert len(place.key.encode()) <= MAX_KEY_BYTES
 
 
 def test_a_cut_does_not_halve_a_character():
     key = "x" + "🎧" * 255
-    assert parse_place(fresh_location("b", key, ID)).key.partition("~")[0] == "x" + "🎧" * 224
+    assert parse_place(fresh_location("b", key, ID)).key.partition("~")[0] == "x" + "🎧" * 44
 
 
 def test_bytes_that_are_no_text_survive():

@@ -109,14 +109,23 @@ async def standard_headers(scratch: Scratch) -> AsyncIterator[Outcome]:
 
 
 async def conditional_writes(scratch: Scratch) -> AsyncIterator[Outcome]:
-    """`If-None-Match: *` lets a new key through, and keeps what is there: the answer alone is no proof."""
+    """`If-None-Match: *` lets a new key through, and keeps what is there: the answer alone is no proof.
+
+    A key is new also where others go on from it: SeaweedFS takes the folder `a/` of `a/b` for an object `a`.
+    """
     once = {"if-none-match": "*"}
     first = await scratch.put("once", DATA, once)
     second = await scratch.put("once", OTHER, once)
     kept = (await scratch.ask("GET", "once")).body == DATA
     works = first.fine and second.status == 412 and kept
-    replaced = "" if kept or not first.fine else ", and it was replaced"
-    yield Outcome("conditional_writes", works, f"new: {first.told}, existing: {second.told}{replaced}")
+    told = f"new: {first.told}, existing: {second.told}"
+    if first.fine and not kept:
+        told += ", and it was replaced"
+    if works and (await scratch.put("folder/below", DATA)).fine:
+        beside = await scratch.put("folder", DATA, once)
+        works = beside.fine
+        told += f", new where a folder is: {beside.told}"
+    yield Outcome("conditional_writes", works, told)
 
 
 def render_head(target: str, headers: dict[str, str]) -> bytes:
