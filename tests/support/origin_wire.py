@@ -137,12 +137,12 @@ class Wire:
     async def finish(self) -> None:
         """End with FIN: what was written arrives, also when the caller is still sending, which a close would reset."""
         if self.writer.can_write_eof() and not self.writer.transport.is_closing():
-            self.writer.write_eof()
             try:
+                self.writer.write_eof()
                 async with asyncio.timeout(LINGER_S):
                     while await self.reader.read(PIECE):
                         pass
-            except (TimeoutError, ConnectionError):
+            except (TimeoutError, OSError):  # OSError: the caller has reset the connection already
                 pass
         self.writer.close()
 

@@ -90,13 +90,18 @@ class Session:
         """
         self._budget.earn()
         attempt = 1
+        unknown: OutcomeUnknown | None = None
         while True:
             credentials = await self._credentials.current()
             try:
                 return await self._ask_once(request, body, credentials, fine, slow=slow)
             except OriginError as error:
                 known = self._known(error, request)
+                if isinstance(known, OutcomeUnknown):
+                    unknown = known
                 if not await self._may_repeat(known, attempt, credentials, repeatable=repeatable):
+                    if unknown is not None and unknown is not known and isinstance(known, OriginDown):
+                        raise unknown from error  # an earlier attempt may have taken effect, or still will
                     raise known from known.__cause__
             attempt += 1
 
