@@ -41,18 +41,17 @@ def running(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) ->
     made = s3_gateway(tmp_path_factory.mktemp("k"), origin, policies={"demo": DEMO, "other": OTHER}, retries=1)
     with made as gateway:
         yield gateway
-        assert origin.unexpected == []
+        origin.heal()
+        settled(gateway, origin)
 
 
 @pytest.fixture
 def caller(running: Gateway, origin: ScriptedOrigin) -> Iterator[Caller]:
     caller = Caller.of(running)
-    recovered(caller, origin)
+    recovered(caller, origin, requests=0)
     origin.clear_journal()
     yield caller
-    origin.heal()
     assert origin.unexpected == []
-    settled(running, origin)
 
 
 # K01: no header of a client's.

@@ -86,12 +86,12 @@ def served(gateway: Gateway, origin: ScriptedOrigin) -> Iterator[Gateway]:
         settled(gateway, origin)
 
 
-def recovered(caller: Caller, origin: ScriptedOrigin) -> None:
-    """Wait until a healed origin is believed in again, and its retries are saved up again."""
+def recovered(caller: Caller, origin: ScriptedOrigin, *, requests: int = 40) -> None:
+    """Wait until a healed origin is believed in again; so many requests save up retries."""
     origin.heal()
     caller_can = lambda: caller.call("GET", f"/{BUCKET}/probe").status == 200  # noqa: E731
     assert eventually(lambda: caller.call("PUT", f"/{BUCKET}/probe", b"?").status == 200 and caller_can(), within_s=10)
-    for _ in range(40):
+    for _ in range(requests):
         assert caller_can()
 
 
