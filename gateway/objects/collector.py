@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from gateway.errors import S3Error
 from gateway.objects.background import Background
 from gateway.origin.base import Origin
-from gateway.origin.errors import OriginError
+from gateway.origin.errors import OriginError, OutcomeUnknown
 from gateway.store.catalog import Catalog
 from gateway.store.records import Garbage
 
@@ -135,6 +135,10 @@ class Collector:
             return False
         try:
             await origin.delete(garbage.location, garbage.write_id, lost=garbage.until_s > 0)
+        except OutcomeUnknown as error:  # it may still be done later: nobody else gets the place until it cannot
+            _log.error("nobody knows whether a body was removed, it is tried again later: %s", error)
+            await self._catalog.watch_garbage(garbage, self._now_s() + origin.settle_s)
+            return False
         except OriginError as error:
             _log.error("a body could not be removed, it is tried again later: %s", error)
             return False

@@ -187,6 +187,10 @@ class Catalog:
         """What is to be removed at these places, each an origin and a location; those without garbage are left out."""
         return await self._database.read(lambda connection: writes.find_garbage(connection, places))
 
+    async def watch_garbage(self, garbage: Garbage, until_s: int) -> None:
+        """Keep it on record, and its place taken, until then at least."""
+        await self._database.write(lambda connection: writes.watch_garbage(connection, garbage, until_s))
+
     async def forget_garbage(self, gone: Sequence[Garbage]) -> None:
         """The bodies are gone from the origin: give back what they were charged."""
         await self._database.write(lambda connection: writes.forget_garbage(connection, gone))

@@ -304,6 +304,14 @@ def forget_garbage(connection: Connection, gone: Sequence[Garbage]) -> None:
             give_back(connection, account, Amount(garbage.bytes, garbage.objects))
 
 
+def watch_garbage(connection: Connection, garbage: Garbage, until_s: int) -> None:
+    """What is asked of the origin may still take effect until then: it stays on record, and its place taken."""
+    connection.execute(
+        "UPDATE garbage SET until_s = max(until_s, ?) WHERE origin = ? AND location = ?",
+        (until_s, garbage.origin, garbage.location),
+    )
+
+
 def list_garbage(connection: Connection, limit: int, after: Garbage | None) -> list[Garbage]:
     place = ("", "") if after is None else (after.origin, after.location)
     rows = connection.execute(

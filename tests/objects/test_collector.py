@@ -3,9 +3,12 @@
 import asyncio
 
 from gateway.objects.collector import Collector
+from gateway.objects.delete import delete_object
+from gateway.origin.errors import OutcomeUnknown
 from gateway.store import writes
 from gateway.store.records import Garbage
-from tests.support.house import MEDIA
+from tests.support.house import MEDIA, open_house
+from tests.support.memory_origin import MemoryOrigin
 
 
 async def recorded(house, garbage: list[Garbage]) -> None:
@@ -136,3 +139,20 @@ async def test_what_is_only_watched_is_looked_at_by_the_sweeper_alone(house, ori
     house.rooms.collector.notice_all(watched=True)
     await house.settle()
     assert origin.faults.seen.count("delete") == 1
+
+
+async def test_a_removal_of_unknown_end_keeps_the_place_until_it_can_do_nothing_more(tmp_path):
+    """A late one would take the next body of the key along."""
+    origin = MemoryOrigin(own_keys=True, settle_s=900)
+    async with open_house(tmp_path / "store", origin) as house:
+        await house.put("k", b"old")
+        origin.faults.fail("delete", error=OutcomeUnknown("no answer"))
+        await delete_object(house.rooms, "demo-media", "k", None)
+        assert (await house.put("k", b"new")).location != "demo-media/k"
+        await house.rooms.collector.collect_all()
+        assert "demo-media/k" not in origin.bodies
+        assert house.rows("SELECT location, until_s FROM garbage") == [("demo-media/k", house.clock() + 900)]
+        house.clock.now_s += 900
+        await house.rooms.collector.collect_all()
+        assert await house.get("k") == b"new"
+        house.is_clean(origin.locations)

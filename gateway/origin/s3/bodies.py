@@ -8,8 +8,8 @@ import re
 from typing import Protocol
 
 from gateway.origin.base import FileRegion
-from gateway.origin.errors import OriginError
-from gateway.origin.http_client import Response, Upload
+from gateway.origin.errors import OriginDown, OriginError, OutcomeUnknown
+from gateway.origin.http_client import EarlyAnswer, Response, Upload
 from gateway.origin.s3.requests import Request
 
 MD5_ETAG = re.compile(r'"[0-9a-f]{32}"\Z')
@@ -78,6 +78,7 @@ class S3Writer:
         self._write_id = write_id
         self._md5_etags = md5_etags
         self._ended = False
+        self._left = request.length
         self.location = location
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -88,7 +89,11 @@ class S3Writer:
         except OriginError as error:
             self._ended = True
             known = await self._origin.refused(self._request, error)
+            is_last = len(data) == self._left
+            if is_last and isinstance(known, OriginDown) and not isinstance(error, EarlyAnswer):
+                known = OutcomeUnknown(str(known))  # the origin may have got all of it
             raise known from (error.__cause__ if known is error else error)
+        self._left -= len(data)
 
     async def finish(self, etag: str | None = None) -> str | None:
         origin = self._origin

@@ -213,7 +213,8 @@ class S3Origin:
             await self._abort(place)
         if place.write_id is None and write_id and not await self._wrote(place.object_location, write_id):
             return
-        await self._remove(Request("DELETE", Place(place.bucket, place.path)))
+        # Under an own key a repetition would hide that the first one may still be done, when another body lies there.
+        await self._remove(Request("DELETE", Place(place.bucket, place.path)), repeatable=place.write_id is not None)
 
     async def close(self) -> None:
         await self._session.close()
@@ -351,10 +352,10 @@ class S3Origin:
             request = Request("DELETE", Place(place.bucket, place.path), f"uploadId={upload_id}")
             await self._remove(request)
 
-    async def _remove(self, request: Request) -> None:
+    async def _remove(self, request: Request, *, repeatable: bool = True) -> None:
         """Delete what may not be there; a bucket that is not there is no proof that its bodies are gone."""
         try:
-            await self._session.done(request)
+            await self._session.done(request, repeatable=repeatable)
         except BodyNotFound:
             pass
         except Refused as error:

@@ -120,11 +120,13 @@ class Session:
             raise failure_of(response.status, found.code, found.message, self._told(request))
         return answer
 
-    async def done(self, request: Request, body: bytes = b"", *, fine: frozenset[int] = _FINE) -> None:
+    async def done(
+        self, request: Request, body: bytes = b"", *, fine: frozenset[int] = _FINE, repeatable: bool = True
+    ) -> None:
         """The same where the answer is only that it is done."""
         try:
             async with asyncio.timeout(self._whole_s):
-                response = await self.ask(request, body, fine=fine)
+                response = await self.ask(request, body, fine=fine, repeatable=repeatable)
                 await self._read(request, response, MOST_ERROR_BYTES)
         except TimeoutError as error:
             raise OutcomeUnknown(f"{self.name}: {_what(request)}: not done in {self._whole_s:g} seconds") from error
@@ -249,12 +251,13 @@ class Session:
             return attempt == 1 and await self._credentials.refresh(used)
         if isinstance(error, ClockSkewed):
             return attempt == 1
-        if not isinstance(error, OriginDown) or (isinstance(error, OutcomeUnknown) and not repeatable):
+        cause = error.__cause__
+        was_idle = isinstance(cause, ConnectionBroken) and cause.reused and attempt == 1  # most likely nobody read it
+        if not isinstance(error, OriginDown) or (isinstance(error, OutcomeUnknown) and not (repeatable or was_idle)):
             return False
         if attempt > self._retries or not self._breaker.lets_through_now or not self._budget.spend():
             return False
-        cause = error.__cause__
-        if not (isinstance(cause, ConnectionBroken) and cause.reused and attempt == 1):
+        if not was_idle:
             await asyncio.sleep(pause_s(attempt))
         return True
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.origin.errors import OriginDown, OriginError
+from gateway.origin.errors import OriginDown, OriginError, OutcomeUnknown
 from gateway.origin.http_client import Response, Upload
 from gateway.origin.s3.bodies import S3Reader, S3Writer, check_etag
 from gateway.origin.s3.places import Place
@@ -147,6 +147,19 @@ async def test_a_failed_write_ends_the_writer_with_what_is_known():
         with pytest.raises(OriginError, match="announced") as too_long:
             await writer.write(b"too long")
         assert too_long.value.__cause__ is None
+        await writer.abort()
+        await origin.session.close()
+
+
+@pytest.mark.parametrize(("data", "is_unknown"), [(b"hel", False), (b"hello", True)])
+async def test_who_cannot_hand_over_the_last_bytes_does_not_know_whether_they_arrived(data, is_unknown):
+    async with Server(Step(early=True, close=True)) as server:
+        origin = Origin(server.port)
+        writer = await origin.writer()
+        await all_arrived()
+        with pytest.raises(OriginDown) as raised:
+            await writer.write(data)
+        assert isinstance(raised.value, OutcomeUnknown) is is_unknown
         await writer.abort()
         await origin.session.close()
 

@@ -870,3 +870,15 @@ def test_what_an_origin_says_of_itself():
     assert origin.own_location("b", "k") == "b/k"
     assert origin.locate("b", "k", ID) == f"b/k%40{ID}"
     assert origin.locate_upload("b/k") == "b/k?uploads"
+
+
+@pytest.mark.parametrize(("location", "repeated"), [("b/k", False), (f"b/k%40{ID}", True)])
+async def test_a_removal_under_an_own_key_is_not_repeated_where_nobody_knows_of_the_first(location, repeated):
+    """A late one would take along what is there by then; under the id of a write nothing else ever is."""
+    async with Server(refusal(500, "InternalError"), answer(204)) as server, opened(server.port, retries=1) as origin:
+        if repeated:
+            await origin.delete(location)
+        else:
+            with pytest.raises(OutcomeUnknown):
+                await origin.delete(location)
+        assert len(server.seen) == (2 if repeated else 1)
