@@ -251,13 +251,12 @@ class Session:
             return attempt == 1 and await self._credentials.refresh(used)
         if isinstance(error, ClockSkewed):
             return attempt == 1
-        cause = error.__cause__
-        was_idle = isinstance(cause, ConnectionBroken) and cause.reused and attempt == 1  # most likely nobody read it
-        if not isinstance(error, OriginDown) or (isinstance(error, OutcomeUnknown) and not (repeatable or was_idle)):
+        if not isinstance(error, OriginDown) or (isinstance(error, OutcomeUnknown) and not repeatable):
             return False
         if attempt > self._retries or not self._breaker.lets_through_now or not self._budget.spend():
             return False
-        if not was_idle:
+        cause = error.__cause__
+        if not (isinstance(cause, ConnectionBroken) and cause.reused and attempt == 1):
             await asyncio.sleep(pause_s(attempt))
         return True
 
