@@ -145,4 +145,7 @@ class Collector:
         except OriginError as error:
             _log.error("a body could not be removed, it is tried again later: %s", error)
             return False
+        except S3Error as error:  # the store is busy: the others are still waited for
+            _log.warning("garbage is left for later: %s", error)
+            return False
         return True

@@ -123,7 +123,8 @@ async def undo(rooms: Rooms, intent: Intent, error: BaseException | None = None)
     """
     until_s = 0
     if error is not None and is_open_end(error):
-        until_s = rooms.now_s() + rooms.origin(intent.origin).settle_s
+        settle_s = rooms.origin(intent.origin).settle_s
+        until_s = rooms.now_s() + settle_s if settle_s else 0
     try:
         garbage: Garbage | None = await rooms.store.catalog.release(intent, until_s)
         rooms.unfinished.pop(intent.intent_id, None)

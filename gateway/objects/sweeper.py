@@ -8,6 +8,7 @@ from gateway.objects.multipart import abort_upload, reopen
 from gateway.objects.own_keys import move_home
 from gateway.objects.put import undo
 from gateway.objects.rooms import Rooms
+from gateway.origin.errors import OutcomeUnknown
 
 _log = logging.getLogger("anbar.sweeper")
 _EVERY_S = 60.0
@@ -35,7 +36,7 @@ async def sweep(rooms: Rooms) -> None:
     """Undo failed writes, remove garbage, end idle uploads, forget old ones, write down uses of keys and denials."""
     now_s = rooms.now_s()
     for intent in list(rooms.unfinished.values()):
-        await undo(rooms, intent)
+        await undo(rooms, intent, OutcomeUnknown("why it failed is not on record"))
     for upload_id in list(rooms.stuck):
         await reopen(rooms, upload_id)
     await rooms.collector.collect_all()

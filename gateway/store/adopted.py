@@ -114,7 +114,7 @@ class Adoptions:
 
         def work(connection: Connection) -> Garbage:
             held = end_intent(connection, intent.intent_id)
-            if not _is_current(connection, record):
+            if find_object(connection, record.bucket, record.key) != record:  # its tags may have changed, too
                 raise S3Error(Code.OperationAborted)
             release(connection, Account(intent.project, intent.category, intent.uploader), held)
             connection.execute(_MOVE, (intent.location, etag, record.bucket, record.key, record.location))

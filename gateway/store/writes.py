@@ -36,6 +36,9 @@ _BEGIN = f"""INSERT INTO intents ({_INTENT_COLUMNS}, project, category, reserved
              VALUES ({", ".join("?" * 14)})"""
 _END = """DELETE FROM intents WHERE intent_id = ?
           RETURNING project, category, uploader, reserved_bytes, reserved_objects"""
+_WATCH_OWN = """UPDATE garbage SET until_s = max(until_s, ?)
+                WHERE origin = ? AND until_s = 0
+                  AND substr(location, -35, 3) != '%40' AND instr(location, '?') = 0"""
 _NEAR_EVENT = "quota.near"
 _NEAR_LATELY_S = 86400
 _NEAR_TOLD = f"""SELECT 1 FROM audit WHERE event = '{_NEAR_EVENT}' AND project = ?1 AND subject = ?2 AND time_s > ?3
@@ -336,6 +339,8 @@ def release_all(connection: Connection, until_s: Mapping[str, int]) -> int:
     intents = [Intent(*row) for row in connection.execute(f"SELECT {_INTENT_COLUMNS} FROM intents").fetchall()]
     for intent in intents:
         release(connection, intent, until_s.get(intent.origin, 0))
+    for origin, latest_s in until_s.items():  # a removal that was on its way may still take along what comes there
+        connection.execute(_WATCH_OWN, (latest_s, origin))
     connection.execute("UPDATE uploads SET state = 'open' WHERE state = 'completing'")
     return len(intents)
 

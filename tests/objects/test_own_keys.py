@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway.objects.describe import set_tags
 from gateway.objects.own_keys import AT_REST_S, move_home
 from gateway.objects.sweeper import sweep
 from gateway.origin.errors import OutcomeUnknown
@@ -93,4 +94,19 @@ async def test_an_origin_that_makes_no_copies_is_left_alone(house, origin):
     origin.copies = False
     house.clock.now_s += AT_REST_S + 1
     assert await move_home(house.rooms) == 0
+    house.is_clean(origin.locations)
+
+
+async def test_an_object_whose_tags_change_meanwhile_stays_where_it_was_described(house, origin):
+    await replaced(house)
+    house.clock.now_s += AT_REST_S + 1
+    pause = origin.faults.pause_after("copy")
+    moving = asyncio.ensure_future(move_home(house.rooms))
+    await pause.reached.wait()
+    await set_tags(house.rooms, await house.find("k"), {"new": "1"})
+    pause.resume.set()
+    assert await moving == 0
+    await house.settle()
+    record = await house.find("k")
+    assert record.tags == origin.metas[record.location].tags == {"new": "1"}
     house.is_clean(origin.locations)

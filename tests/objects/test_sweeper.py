@@ -153,3 +153,19 @@ async def test_a_start_that_fails_does_not_wait_for_the_sweeper(tmp_path: Path):
         async with asyncio.timeout(5):
             async with build_services(settings):
                 raise OSError("taken")
+
+
+async def test_after_a_crash_the_place_of_a_removal_that_was_on_its_way_is_kept(tmp_path):
+    origin = MemoryOrigin(own_keys=True, settle_s=900)
+    async with open_house(tmp_path / "store", origin) as house:
+        await house.put("k", b"abc")
+        await house.store.catalog.delete("demo-media", "k", None)
+    async with open_house(tmp_path / "store", origin) as again:
+        await recover(again.rooms)
+        await again.settle()
+        assert origin.bodies == {}
+        assert (await again.put("k", b"new")).location != "demo-media/k"
+        again.clock.now_s += 900
+        await again.rooms.collector.collect_all()
+        assert await again.get("k") == b"new"
+        again.is_clean(origin.locations)
