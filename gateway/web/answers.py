@@ -75,7 +75,7 @@ class Connection(Protocol):
 
     transport: asyncio.Transport | None
 
-    async def _drain_helper(self) -> None: ...
+    async def drained(self) -> None: ...
 
 
 def render_head(answer: Answer, common: str, *, close: bool) -> bytes:
@@ -133,7 +133,7 @@ async def _drain(connection: Connection, timeout_s: float) -> None:
         return
     try:
         async with asyncio.timeout(timeout_s):
-            await connection._drain_helper()
+            await connection.drained()
     except TimeoutError:
         transport.abort()
         raise ConnectionResetError("the client took nothing for too long") from None

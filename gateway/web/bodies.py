@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from aiohttp import StreamReader
-from aiohttp.web import BaseRequest
 
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import Claims, IncomingBody
@@ -22,6 +21,7 @@ from gateway.s3.checksums import (
 )
 from gateway.s3.headers import parse_content_length, parse_content_md5, parse_integer
 from gateway.web.call import Call
+from gateway.web.connection import Request
 
 MAX_DOCUMENT = 8 << 20
 """Bytes; the largest XML body that is read."""
@@ -120,7 +120,7 @@ async def received(call: Call) -> AsyncIterator[bytes]:
 
     Raises S3Error: IncompleteBody (the client is gone), RequestTimeout (it sent nothing for too long).
     """
-    content = call.request.content
+    content = call.request.body
     gap_s = call.services.settings.limits.body_gap_timeout_s
     send_continue(call.request)
     while not content.at_eof():
@@ -144,20 +144,11 @@ async def _next_piece(content: StreamReader, gap_s: float) -> bytes:
         raise S3Error(Code.IncompleteBody) from error
 
 
-def send_continue(request: BaseRequest) -> None:
+def send_continue(request: Request) -> None:
     """Tell a client that waits for it to send its body; once."""
-    if wants_continue(request) and request.transport is not None and not request.content.at_eof():
+    if request.awaits_continue and request.transport is not None:
+        request.continued = True
         request.transport.write(_CONTINUE)
-        request["continued"] = True
-
-
-def wants_continue(request: BaseRequest) -> bool:
-    """Is the client waiting for 100 Continue?"""
-    return (
-        request.headers.get("Expect", "").lower() == "100-continue"
-        and request.version >= (1, 1)
-        and "continued" not in request
-    )
 
 
 async def read_document(call: Call, *, needs_digest: bool = False, of_object: bool = False) -> bytes:

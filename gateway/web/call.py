@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp.web import BaseRequest
-
 from gateway.config import Settings
 from gateway.errors import Code, S3Error
 from gateway.objects.adopt import find_or_adopt
@@ -26,6 +24,7 @@ from gateway.store.records import NULL_VERSION, ObjectRecord, UploadRecord
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
 from gateway.web.client_address import client_address, is_trusted
+from gateway.web.connection import Request
 
 _SOMEBODY: Final = "\0"  # the name of no uploader
 _LIST: Final = "s3:ListBucket"
@@ -61,7 +60,7 @@ class Call:
     """
 
     services: Services
-    request: BaseRequest
+    request: Request
     request_id: str
     wire: WireRequest
     operation: Operation

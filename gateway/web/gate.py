@@ -8,10 +8,7 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Mapping
-
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.web import BaseRequest
+from collections.abc import Iterable, Mapping
 
 from gateway.errors import Code, S3Error
 from gateway.s3.address import parse_address, parse_query
@@ -19,6 +16,7 @@ from gateway.s3.operations import PREFLIGHT, Support, find_operation, refuse_uns
 from gateway.sigv4.model import WireRequest
 from gateway.store.buckets import Bucket
 from gateway.web.call import Call, Services, check_expected_owner, check_version
+from gateway.web.connection import Request
 from gateway.web.identity import authenticate, settle_uploader
 from gateway.web.sts import admit_sts, is_sts
 
@@ -55,14 +53,14 @@ def new_request_id() -> str:
     return f"{_RUN}{next(_REQUESTS):08X}"
 
 
-def lower_headers(message: RawRequestMessage) -> dict[str, str]:
+def lower_headers(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Header values by lower-case name; lines of one name are joined by a comma, as signatures want it.
 
     Raises S3Error: InvalidRequest where a header that counts once is there twice.
     """
     headers: dict[str, str] = {}
     size = 0
-    for raw_name, raw_value in message.raw_headers:
+    for raw_name, raw_value in fields:
         size += len(raw_name) + len(raw_value) + 4
         name = raw_name.decode("utf-8", "surrogateescape").lower()
         value = raw_value.decode("utf-8", "surrogateescape")
@@ -94,17 +92,17 @@ def split_target(target: str, headers: Mapping[str, str]) -> tuple[str, str]:
     return path, query
 
 
-def _check_framing(message: RawRequestMessage, headers: Mapping[str, str], host: str) -> None:
+def _check_framing(request: Request, headers: Mapping[str, str], host: str) -> None:
     """Refuse what a proxy in front of us might read in another way than we do.
 
     https://www.rfc-editor.org/rfc/rfc9112#section-3.2 and #section-6.1
     """
-    if not _HOST.fullmatch(host) and (host or message.version >= (1, 1)):
+    if not _HOST.fullmatch(host) and (host or request.version >= (1, 1)):
         raise S3Error(Code.InvalidRequest, "The request has no valid Host header.")
     coding = headers.get("transfer-encoding")
     if coding is None:
         return
-    if coding.lower() != "chunked" or message.version < (1, 1) or "content-length" in headers:
+    if coding.lower() != "chunked" or request.version < (1, 1) or "content-length" in headers:
         raise S3Error(Code.InvalidRequest, "Transfer-Encoding does not fit this request.")
 
 
@@ -116,21 +114,20 @@ class Gate:
         self._store = services.store
         self._domains = services.settings.server.domains
 
-    def read(self, request: BaseRequest, request_id: str) -> Call:
+    def read(self, request: Request, request_id: str) -> Call:
         """What a request's head says, before anything of it is believed.
 
         Raises S3Error: InvalidRequest, InvalidURI, InvalidBucketName, KeyTooLongError, InvalidArgument.
         """
-        message: RawRequestMessage = request._message
-        headers = lower_headers(message)
+        headers = lower_headers(request.fields)
         host = headers.get("host", "")
-        _check_framing(message, headers, host)
-        raw_path, raw_query = split_target(message.path, headers)
+        _check_framing(request, headers, host)
+        raw_path, raw_query = split_target(request.target, headers)
         return Call(
             services=self._services,
             request=request,
             request_id=request_id,
-            wire=WireRequest(message.method, raw_path, raw_query, headers),
+            wire=WireRequest(request.method, raw_path, raw_query, headers),
             operation=PREFLIGHT,
             address=parse_address(raw_path, host, self._domains),
             query=parse_query(raw_query) if raw_query else {},

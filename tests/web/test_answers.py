@@ -92,6 +92,9 @@ class Wire(asyncio.streams.FlowControlMixin):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
         self._task = asyncio.ensure_future(self._answer())
 
+    async def drained(self) -> None:
+        await self._drain_helper()  # type: ignore[attr-defined]
+
     async def _answer(self) -> None:
         assert self.transport is not None
         try:
@@ -239,7 +242,7 @@ async def test_a_client_that_has_gone_is_a_connection_error():
     class Gone:
         transport = None
 
-        async def _drain_helper(self) -> None:
+        async def drained(self) -> None:
             pass
 
     with pytest.raises(ConnectionResetError):
