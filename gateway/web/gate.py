@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping
 
+from gateway.bounded import BoundedMap
 from gateway.errors import Code, S3Error
 from gateway.s3.address import parse_address, parse_query
 from gateway.s3.operations import PREFLIGHT, Support, find_operation, refuse_unsupported_headers
@@ -46,6 +47,8 @@ _MAX_HEADERS_SIZE = 16 << 10
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 _RUN = secrets.token_hex(4).upper()
 _REQUESTS = itertools.count(1)
+_names: BoundedMap[bytes, str] = BoundedMap(512)  # header names as they come, and in lower case
+_LONGEST_REMEMBERED = 64
 
 
 def new_request_id() -> str:
@@ -62,7 +65,7 @@ def lower_headers(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     size = 0
     for raw_name, raw_value in fields:
         size += len(raw_name) + len(raw_value) + 4
-        name = raw_name.decode("utf-8", "surrogateescape").lower()
+        name = _names.get(raw_name) or _lower_name(raw_name)
         value = raw_value.decode("utf-8", "surrogateescape")
         if name in headers:
             if name in _SINGLE:
@@ -72,6 +75,13 @@ def lower_headers(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     if size > _MAX_HEADERS_SIZE:
         raise S3Error(Code.RequestHeaderSectionTooLarge, MaxSizeAllowed=_MAX_HEADERS_SIZE)
     return headers
+
+
+def _lower_name(raw: bytes) -> str:
+    name = raw.decode("utf-8", "surrogateescape").lower()
+    if len(raw) <= _LONGEST_REMEMBERED:
+        _names.put(raw, name)
+    return name
 
 
 def split_target(target: str, headers: Mapping[str, str]) -> tuple[str, str]:
