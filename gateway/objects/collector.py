@@ -133,14 +133,14 @@ class Collector:
         if origin is None:
             _log.error("no origin %s: a body stays where it is", garbage.origin)
             return False
-        lost = garbage.until_s > 0
+        place, lost = (garbage.location, garbage.write_id, garbage.origin_etag), garbage.until_s > 0
         try:
             try:
-                await origin.delete(garbage.location, garbage.write_id, lost=lost)
+                await origin.delete(*place, lost=lost)
             except OutcomeUnknown as error:  # it may still be done later: nobody else gets the place until it cannot
                 _log.error("nobody knows whether a body was removed, it is tried again: %s", error)
                 await self._catalog.watch_garbage(garbage, self._now_s() + origin.settle_s)
-                await origin.delete(garbage.location, garbage.write_id, lost=lost)
+                await origin.delete(*place, lost=lost)
                 return False
         except OriginError as error:
             _log.error("a body could not be removed, it is tried again later: %s", error)

@@ -357,6 +357,7 @@ def _completed(rooms: Rooms, upload: UploadRecord, parts: Sequence[UploadPart]) 
         headers=upload.headers,
         metadata=upload.metadata,
         tags=upload.tags,
+        write_id=upload.upload_id,
     )
 
 
@@ -426,6 +427,7 @@ def _completed_before(upload: UploadRecord, request: CompleteRequest) -> ObjectR
         location=upload.location,
         checksum=StoredChecksum(*checksum) if checksum else None,
         part_count=result["parts"],
+        write_id=upload.upload_id,
     )
 
 

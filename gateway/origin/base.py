@@ -209,11 +209,12 @@ class Origin(Protocol):
         """Replace what is kept beside a body."""
         ...
 
-    async def delete(self, location: str, write_id: str = "", *, lost: bool = False) -> None:
+    async def delete(self, location: str, write_id: str = "", etag: str | None = None, *, lost: bool = False) -> None:
         """Remove a body (of an upload: with all its parts); fine if it is not there.
 
-        With a `write_id` only what that write has left is removed, not what somebody else has put there. `lost`: nobody
-        saw how the write ended, so unfinished pieces of it may be there too.
+        Where others can write, only what the write of this id has left, and the origin has given this ETag, is removed;
+        what somebody else has put in its place stays. "" and None: not known. `lost`: nobody saw how the write ended,
+        so unfinished pieces of it may be there too.
         """
         ...
 

@@ -133,7 +133,7 @@ class DirectoryOrigin:
             )
         return None
 
-    async def delete(self, location: str, write_id: str = "", *, lost: bool = False) -> None:
+    async def delete(self, location: str, write_id: str = "", etag: str | None = None, *, lost: bool = False) -> None:
         path = self._disk.path(location)
         with origin_errors(location):
             if location.endswith("/"):

@@ -132,21 +132,51 @@ def test_an_abort_leaves_what_others_put_there(caller: Caller, origin: ScriptedO
     assert body_of(origin, "abort") == b"foreign"
 
 
-@pytest.mark.xfail(reason="garbage does not remember what body it is of, so whatever lies at its place is removed")
+@pytest.mark.parametrize("foreign", [b"foreign", b"ours"], ids=["other", "the same bytes"])
 @pytest.mark.parametrize("way", ["overwrite", "delete"])
 def test_what_others_put_over_an_object_of_ours_is_not_removed_with_it(
-    caller: Caller, origin: ScriptedOrigin, way: str
+    caller: Caller, origin: ScriptedOrigin, running: Gateway, way: str, foreign: bytes
 ):
     """Nothing is taken in here: the catalog's object is gone by its client's wish, the foreign one is nobody's here."""
-    key = f"over-{way}"
+    key = f"over-{way}-{foreign.decode()}"
     caller.put(BUCKET, key, b"ours")
-    origin.put_behind(BUCKET, key, b"foreign")
+    theirs = origin.put_behind(BUCKET, key, foreign)
     if way == "delete":
         assert caller.call("DELETE", f"/{BUCKET}/{key}").status == 204
     else:
         caller.put(BUCKET, key, b"ours again")
         assert caller.get(BUCKET, key).body == b"ours again"
-    assert not eventually(lambda: body_of(origin, key) != b"foreign", within_s=1)
+    assert eventually(lambda: not rows(running, "SELECT 1 FROM garbage WHERE until_s = 0")), (
+        "ours is gone, it is settled"
+    )
+    assert origin.objects(BUCKET).get(key) == theirs
+    assert not origin.requests("DeleteObject", key=key)
+
+
+def test_a_removal_at_a_keys_own_place_costs_one_look_and_elsewhere_none(
+    caller: Caller, origin: ScriptedOrigin, running: Gateway
+):
+    caller.put(BUCKET, "cost", b"first")
+    caller.put(BUCKET, "cost", b"second")  # beside it
+    assert eventually(lambda: not rows(running, "SELECT 1 FROM garbage WHERE until_s = 0"))
+    (beside,) = (key for key in origin.objects(BUCKET) if key.startswith("cost@"))
+    assert len(origin.requests("HeadObject", key="cost")) == len(origin.requests("DeleteObject", key="cost")) == 1
+    assert caller.call("DELETE", f"/{BUCKET}/cost").status == 204
+    assert len(origin.requests("DeleteObject", key=beside)) == 1
+    assert not origin.requests("HeadObject", key=beside)
+
+
+def test_an_object_of_ours_that_cannot_be_looked_at_is_removed_later(
+    caller: Caller, origin: ScriptedOrigin, running: Gateway
+):
+    """A look that fails has removed nothing: the room stays charged, and the place is not watched for it."""
+    caller.put(BUCKET, "unseen", b"ours")
+    origin.script("HeadObject", key="unseen", do=LoseAnswer(applied=False), times=2)
+    assert caller.call("DELETE", f"/{BUCKET}/unseen").status == 204
+    assert rows(running, "SELECT bytes, until_s FROM garbage WHERE location LIKE '%unseen'") == [(4, 0)]
+    origin.heal()
+    running.restart()
+    assert eventually(lambda: "unseen" not in origin.objects(BUCKET))
 
 
 # adopt = true.

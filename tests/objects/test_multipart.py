@@ -56,6 +56,7 @@ async def test_parts_become_one_object_with_s3s_etag(house, origin):
     upload = await begun(house, headers={"content-type": "video/mp4"}, metadata={"a": "b"}, tags={"t": "u"})
     listed = await parts_of(house, upload, FIRST, FIRST, LAST)
     record = await complete_upload(house.rooms, upload, CompleteRequest(listed))
+    assert record.write_id == origin.metas[record.location].write_id != ""
     digests = b"".join(hashlib.md5(body).digest() for body in (FIRST, FIRST, LAST))
     assert record.etag == f'"{hashlib.md5(digests).hexdigest()}-3"'
     assert (record.size, record.part_count) == (2 * len(FIRST) + len(LAST), 3)

@@ -88,6 +88,18 @@ async def test_the_body_that_is_replaced_is_on_record_and_charged_no_more(store)
     assert ((await used(store)).bytes, (await used(store)).objects) == (7, 1)
 
 
+async def test_a_body_on_record_is_known_by_its_write_and_its_etag(store):
+    """Others may have put something else in its place."""
+    for remove in (put(store, "c"), store.catalog.delete("demo-media", "k", None)):
+        begun = intent("a")
+        await store.catalog.begin(begun, None)
+        await store.catalog.commit(MEDIA, begun, replace(row(begun), write_id="a", origin_etag='"e"'), None)
+        await remove
+        (found,) = [each for each in await store.catalog.list_garbage(10) if each.location == "at-a"]
+        assert (found.write_id, found.origin_etag) == ("a", '"e"')
+        await store.catalog.forget_garbage([found])
+
+
 async def test_a_deleted_body_is_charged_until_it_is_gone_and_given_back_once(store):
     await put(store, "a", size=5)
     garbage = await store.catalog.delete("demo-media", "k", None)

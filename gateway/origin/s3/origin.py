@@ -6,6 +6,7 @@ by the id of the write that lies there.
 """
 
 import asyncio
+import logging
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from hashlib import md5 as new_md5
@@ -19,6 +20,7 @@ from gateway.origin.errors import (
     BodyNotFound,
     BucketRefused,
     BucketTaken,
+    OriginDown,
     OriginError,
     OutcomeUnknown,
 )
@@ -47,6 +49,7 @@ from gateway.threads import Threads
 _HASH_IN_LOOP = 16 << 10
 _COPY_BLOCK = 1 << 20
 _REPLACE = {"x-amz-metadata-directive": "REPLACE"}
+_log = logging.getLogger("anbar.origin")
 
 
 class S3Origin:
@@ -205,13 +208,13 @@ class S3Origin:
             return None
         return await self._describe_by_copy(location, meta)
 
-    async def delete(self, location: str, write_id: str = "", *, lost: bool = False) -> None:
+    async def delete(self, location: str, write_id: str = "", etag: str | None = None, *, lost: bool = False) -> None:
         place = parse_place(location)
         if place.part_number is not None:  # parts go with their upload, and with a part that takes their place
             return
         if place.query or lost:
             await self._abort(place)
-        if place.write_id is None and write_id and not await self._wrote(place.object_location, write_id):
+        if place.write_id is None and not await self._is_still(place.object_location, write_id, etag):
             return
         # Under an own key a repetition would hide that the first one may still be done, when another body lies there.
         await self._remove(Request("DELETE", Place(place.bucket, place.path)), repeatable=place.write_id is not None)
@@ -340,10 +343,24 @@ class S3Origin:
             raise BodyExists(location) from error
         raise error
 
-    async def _wrote(self, location: str, write_id: str) -> bool:
-        """Is what lies under an own key what this write has left?"""
-        found = await self.look(location)
-        return found is not None and found[0].write_id == write_id
+    async def _is_still(self, location: str, write_id: str, etag: str | None) -> bool:
+        """Does a body of ours still lie under its own key? What others have put there since is theirs."""
+        if not write_id and etag is None:
+            return True
+        try:
+            found = await self.look(location)
+        except OutcomeUnknown as error:  # of the look: nothing was removed
+            raise OriginDown(str(error)) from error
+        if found is None:
+            return False
+        kept, found_etag, _ = found
+        ours = not write_id or kept.write_id == write_id
+        if etag is not None and _bare(found_etag) != _bare(etag):
+            # Where tags are an entry a body is copied onto itself for them: nobody may have heard its new ETag.
+            ours = ours and bool(write_id) and not self._profile.tagging
+        if not ours:
+            _log.warning("%s: somebody else has put another body there, which is left alone", location)
+        return ours
 
     async def _abort(self, place: Place) -> None:
         """End an upload, with its parts; one that the origin was told of and we never heard the id of, too."""

@@ -681,6 +681,56 @@ async def test_what_others_have_put_under_a_key_is_not_removed_with_our_write(or
     assert await origin.look(f"{bucket}/l") is None
 
 
+ETAG, OTHER_ETAG = '"11111111111111111111111111111111"', '"22222222222222222222222222222222"'
+ANY = ""
+NOBODY = None
+
+
+@pytest.mark.parametrize("profile", [FULL, COPYING], ids=["tags", "no tags"])
+@pytest.mark.parametrize(
+    ("write_id", "etag", "lies", "removed"),
+    [
+        (ID, ETAG, (ID, ETAG), {"tags", "no tags"}),
+        (ID, ETAG, (OTHER_ID, ETAG), set()),
+        (ID, ETAG, (NOBODY, ETAG), set()),
+        (ID, ETAG, (ID, OTHER_ETAG), {"no tags"}),  # others have kept our entries, or we have set tags
+        (ID, ETAG, (NOBODY, OTHER_ETAG), set()),
+        (ID, None, (ID, ETAG), {"tags", "no tags"}),
+        (ID, None, (NOBODY, ETAG), set()),
+        (ANY, ETAG, (NOBODY, ETAG), {"tags", "no tags"}),  # adopted
+        (ANY, ETAG, (NOBODY, ETAG.strip('"')), {"tags", "no tags"}),
+        (ANY, ETAG, (NOBODY, f"W/{ETAG}"), {"tags", "no tags"}),
+        (ANY, ETAG, (NOBODY, OTHER_ETAG), set()),
+        (ANY, ETAG, (OTHER_ID, OTHER_ETAG), set()),
+    ],
+)
+async def test_only_the_very_body_is_removed_from_its_keys_own_place(profile, write_id, etag, lies, removed, caplog):
+    lying_id, lying_etag = lies
+    entries = [] if lying_id is NOBODY else [f"x-amz-meta-anbar-write: {lying_id}"]
+    there = answer(200, b"", f"etag: {lying_etag}", *entries, length=5)
+    async with Server(there, answer(204)) as server, opened(server.port, profile) as origin:
+        await origin.delete("b/k", write_id, etag)
+        is_removed = [seen.method for seen in server.seen] == ["HEAD", "DELETE"]
+    assert is_removed == (("tags" if profile.tagging else "no tags") in removed)
+    assert is_removed == ("left alone" not in caplog.text)
+
+
+async def test_a_body_that_nothing_is_known_of_is_removed_without_a_look():
+    """Put on record by a version that did not remember."""
+    async with Server(answer(204)) as server, opened(server.port) as origin:
+        await origin.delete("b/k")
+        assert [seen.method for seen in server.seen] == ["DELETE"]
+
+
+@pytest.mark.parametrize("told", [LOST, answer(503), refusal(500, "InternalError")])
+async def test_a_look_that_fails_is_no_removal_of_unknown_end(told):
+    async with Server(told) as server, opened(server.port) as origin:
+        with pytest.raises(OriginDown) as caught:
+            await origin.delete("b/k", ID, ETAG)
+        assert not isinstance(caught.value, OutcomeUnknown)
+        assert [seen.method for seen in server.seen] == ["HEAD"]
+
+
 async def test_what_is_not_there_may_be_removed(origin, bucket):
     for location in (f"{bucket}/none", f"{bucket}/none%40{ID}", f"{bucket}/none?uploads", f"{bucket}/none?uploadId=x"):
         await origin.delete(location, ID)
