@@ -81,7 +81,7 @@ class Garbage:
 
     With a `write_id` only what that write has left is removed, with an `origin_etag` only what the origin calls so.
     Until `until_s` (epoch seconds) a write whose end is not known may still take effect: it stays on record so long,
-    however often it was removed.
+    however often it was removed. `begun_s`: when something was begun there whose end or name nobody heard; 0: nothing.
     """
 
     location: str
@@ -94,6 +94,7 @@ class Garbage:
     write_id: str = ""
     until_s: int = 0
     origin_etag: str | None = None
+    begun_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,9 @@ _NEAR_LATELY_S = 86400
 _NEAR_TOLD = f"""SELECT 1 FROM audit WHERE event = '{_NEAR_EVENT}' AND project = ?1 AND subject = ?2 AND time_s > ?3
                  AND json_extract(details, '$.unit') = ?4 AND json_extract(details, '$.limit') = ?5
                  AND json_extract(details, '$.percent') >= ?6 LIMIT 1"""
-_GARBAGE_COLUMNS = "location, origin, project, category, uploader, bytes, objects, write_id, until_s, origin_etag"
+_GARBAGE_COLUMNS = (
+    "location, origin, project, category, uploader, bytes, objects, write_id, until_s, origin_etag, begun_s"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,14 @@ def release(connection: Connection, intent: Intent, until_s: int = 0) -> Garbage
         return None
     release_room(connection, *ended)
     garbage = Garbage(
-        intent.location, intent.origin, "", "", intent.uploader, write_id=intent.intent_id, until_s=until_s
+        intent.location,
+        intent.origin,
+        "",
+        "",
+        intent.uploader,
+        write_id=intent.intent_id,
+        until_s=until_s,
+        begun_s=intent.created_s if until_s else 0,
     )
     add_garbage(connection, garbage)
     return garbage
@@ -292,7 +301,7 @@ def body_of(record: ObjectRecord, bucket: Bucket) -> Garbage:
 
 def add_garbage(connection: Connection, garbage: Garbage) -> None:
     connection.execute(
-        f"INSERT INTO garbage ({_GARBAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO garbage ({_GARBAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             garbage.location,
             garbage.origin,
@@ -304,6 +313,7 @@ def add_garbage(connection: Connection, garbage: Garbage) -> None:
             garbage.write_id,
             garbage.until_s,
             garbage.origin_etag,
+            garbage.begun_s,
         ),
     )
 

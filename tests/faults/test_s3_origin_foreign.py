@@ -1,6 +1,7 @@
 """What others put at the origin: never harmed by what we clean up, and taken in where a category says so."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -177,6 +178,44 @@ def test_an_object_of_ours_that_cannot_be_looked_at_is_removed_later(
     origin.heal()
     running.restart()
     assert eventually(lambda: "unseen" not in origin.objects(BUCKET))
+
+
+def test_uploads_that_others_have_begun_to_a_key_of_ours_go_on(
+    caller: Caller, origin: ScriptedOrigin, running: Gateway
+):
+    """Ours that nobody heard of are looked for by their key: what was begun before is none of them."""
+    theirs = origin.begin_upload_behind(BUCKET, "under-way", ago=timedelta(minutes=5))
+    origin.script("PutObject", key="under-way", do=LoseAnswer(applied=False), times=None)
+    refused(caller.call("PUT", f"/{BUCKET}/under-way", b"small"), 503)
+    origin.heal()
+    assert set(origin.uploads(BUCKET)) == {theirs}
+    running.stop()
+    end_waiting(running)
+    running.start()
+    assert eventually(lambda: not rows(running, "SELECT 1 FROM garbage"), within_s=10)
+    origin.script("CreateMultipartUpload", key="under-way", do=LoseAnswer(applied=True))
+    refused(caller.call("POST", f"/{BUCKET}/under-way?uploads="), 503)
+    assert origin.wait_for("AbortMultipartUpload", key="under-way")
+    assert set(origin.uploads(BUCKET)) == {theirs}
+    origin.abort_behind(BUCKET, theirs)
+
+
+def test_a_removal_of_ours_ends_no_upload_that_others_begin_meanwhile(
+    caller: Caller, origin: ScriptedOrigin, running: Gateway
+):
+    """Its answer is lost, so its place is watched: but it is an object, and has begun no upload."""
+    caller.put(BUCKET, "watched", b"ours")
+    origin.script("DeleteObject", key="watched", do=LoseAnswer(applied=True))
+    assert caller.call("DELETE", f"/{BUCKET}/watched").status == 204
+    assert rows(running, "SELECT 1 FROM garbage WHERE until_s > 0 AND location LIKE '%watched'")
+    theirs = origin.begin_upload_behind(BUCKET, "watched")
+    origin.clear_journal()
+    running.restart()
+    assert origin.wait_for("HeadObject", key="watched")
+    assert set(origin.uploads(BUCKET)) == {theirs}
+    looked = [entry.query["prefix"] for entry in origin.requests("ListMultipartUploads")]
+    assert "watched" not in looked
+    origin.abort_behind(BUCKET, theirs)
 
 
 # adopt = true.

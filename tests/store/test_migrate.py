@@ -99,6 +99,16 @@ def test_bodies_that_were_stored_or_waited_before_anybody_remembered_which_they_
     assert (found.write_id, found.origin_etag) == ("", "o")
 
 
+def test_what_was_watched_before_anybody_remembered_its_beginning_may_have_begun_lately(connection):
+    for number, sql in migrations()[:5]:
+        connection.executescript(f"{sql}; PRAGMA user_version = {number};")
+    insert = "INSERT INTO garbage VALUES (?, 'local', '', '', 'u', 0, 0, 'w', ?, NULL)"
+    connection.executemany(insert, [("gone", 0), ("watched", 10_000)])
+    migrate(connection, check=True)
+    found = writes.list_garbage(connection, 10, None)
+    assert [(each.location, each.begun_s) for each in found] == [("gone", 0), ("watched", 6400)]
+
+
 def test_a_newer_schema_is_refused(connection):
     migrate(connection, check=False)
     connection.execute("PRAGMA user_version = 1000")

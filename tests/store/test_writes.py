@@ -88,6 +88,17 @@ async def test_the_body_that_is_replaced_is_on_record_and_charged_no_more(store)
     assert ((await used(store)).bytes, (await used(store)).objects) == (7, 1)
 
 
+async def test_a_write_of_unknown_end_is_on_record_with_its_beginning(store):
+    for until_s, begun_s in ((0, 0), (900, 7)):
+        begun = replace(intent("a"), created_s=7)
+        await store.catalog.begin(begun, None)
+        garbage = await store.catalog.release(begun, until_s)
+        assert garbage is not None
+        assert (garbage.until_s, garbage.begun_s) == (until_s, begun_s)
+        assert await store.catalog.list_garbage(10) == [garbage]
+        await store.catalog.forget_garbage([garbage])
+
+
 async def test_a_body_on_record_is_known_by_its_write_and_its_etag(store):
     """Others may have put something else in its place."""
     for remove in (put(store, "c"), store.catalog.delete("demo-media", "k", None)):

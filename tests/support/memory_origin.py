@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import md5
 
-from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, FileRegion, PartBody, StoredBody
+from gateway.origin.base import Begun, BodyMeta, BodyReader, BodyWriter, Checked, FileRegion, PartBody, StoredBody
 from gateway.origin.errors import BodyChanged, BodyNotFound, BucketTaken, OriginError
 from gateway.origin.survey import ExaminedBody, LyingBody
 
@@ -199,7 +199,9 @@ class MemoryOrigin:
         await self.faults.after("describe")
         return self._etag(location)
 
-    async def delete(self, location: str, write_id: str = "", etag: str | None = None, *, lost: bool = False) -> None:
+    async def delete(
+        self, location: str, write_id: str = "", etag: str | None = None, *, begun: Begun | None = None
+    ) -> None:
         await self.faults.before("delete")
         if self._is_anothers(location, write_id, etag):
             return

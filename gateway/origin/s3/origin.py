@@ -13,7 +13,7 @@ from hashlib import md5 as new_md5
 from hashlib import sha256
 from urllib.parse import quote
 
-from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, PartBody, StoredBody
+from gateway.origin.base import Begun, BodyMeta, BodyReader, BodyWriter, Checked, PartBody, StoredBody
 from gateway.origin.errors import (
     BodyChanged,
     BodyExists,
@@ -28,6 +28,7 @@ from gateway.origin.http_client import Response, Upload
 from gateway.origin.providers import Provider
 from gateway.origin.s3.bodies import S3Reader, S3Writer, check_etag
 from gateway.origin.s3.documents import (
+    ListedUpload,
     parse_etag,
     parse_page,
     parse_upload_id,
@@ -48,6 +49,7 @@ from gateway.threads import Threads
 
 _HASH_IN_LOOP = 16 << 10
 _COPY_BLOCK = 1 << 20
+_CLOCK_SLACK_S = 5  # clocks are told in whole seconds, and an answer takes its time
 _REPLACE = {"x-amz-metadata-directive": "REPLACE"}
 _log = logging.getLogger("anbar.origin")
 
@@ -208,12 +210,14 @@ class S3Origin:
             return None
         return await self._describe_by_copy(location, meta)
 
-    async def delete(self, location: str, write_id: str = "", etag: str | None = None, *, lost: bool = False) -> None:
+    async def delete(
+        self, location: str, write_id: str = "", etag: str | None = None, *, begun: Begun | None = None
+    ) -> None:
         place = parse_place(location)
         if place.part_number is not None:  # parts go with their upload, and with a part that takes their place
             return
-        if place.query or lost:
-            await self._abort(place)
+        if place.query or begun is not None:
+            await self._abort(place, begun)
         if place.write_id is None and not await self._is_still(place.object_location, write_id, etag):
             return
         # Under an own key a repetition would hide that the first one may still be done, when another body lies there.
@@ -362,9 +366,9 @@ class S3Origin:
             _log.warning("%s: somebody else has put another body there, which is left alone", location)
         return ours
 
-    async def _abort(self, place: Place) -> None:
+    async def _abort(self, place: Place, begun: Begun | None) -> None:
         """End an upload, with its parts; one that the origin was told of and we never heard the id of, too."""
-        upload_ids = [place.upload_id] if place.upload_id is not None else await self._strays(place)
+        upload_ids = [place.upload_id] if place.upload_id is not None else await self._strays(place, begun)
         for upload_id in upload_ids:
             request = Request("DELETE", Place(place.bucket, place.path), f"uploadId={upload_id}")
             await self._remove(request)
@@ -379,11 +383,20 @@ class S3Origin:
             if error.code != "NoSuchUpload":
                 raise
 
-    async def _strays(self, place: Place) -> list[str]:
-        """The ids of the uploads to the very key of a place: while it holds the place they can only be its own."""
+    async def _strays(self, place: Place, begun: Begun | None) -> list[str]:
+        """The ids of our own uploads to the very key of a place.
+
+        Others may have begun some to a key: ours are those that were begun when ours may have been, since while a write
+        or an upload holds a place no other one here begins any. A fresh place is nobody else's.
+        """
+        if place.write_id is None and begun is None:
+            return []
         query = f"max-uploads=1000&prefix={quote(place.key, safe='-._~', errors='surrogateescape')}&uploads="
-        found = parse_uploads(await self._session.document(Request("GET", Place(place.bucket, ""), query)))
-        return [quote(upload_id, safe="-._~") for key, upload_id in found if key == place.key]
+        answer, ahead_s = await self._session.dated_document(Request("GET", Place(place.bucket, ""), query))
+        found = [upload for upload in parse_uploads(answer) if upload.key == place.key]
+        if place.write_id is None and begun is not None:
+            found = [upload for upload in found if _is_of(upload, begun, ahead_s)]
+        return [quote(upload.upload_id, safe="-._~") for upload in found]
 
     async def _copy_through(
         self, source: str, offset: int, size: int, target: str, meta: BodyMeta | None, etag: str | None
@@ -441,6 +454,14 @@ class S3Origin:
         if found is None or found[0].write_id != (meta.write_id or None) or (found[0].tags or {}) != meta.tags:
             raise error
         return found[1]
+
+
+def _is_of(upload: ListedUpload, begun: Begun, ahead_s: float) -> bool:
+    """Was it begun at such a time? `ahead_s`: by so many seconds the origin's clock is ahead of ours."""
+    if upload.initiated_s is None:
+        return False
+    initiated_s = upload.initiated_s - ahead_s
+    return begun.since_s - _CLOCK_SLACK_S <= initiated_s <= begun.until_s + _CLOCK_SLACK_S
 
 
 def _etag_of(response: Response, location: str) -> str:

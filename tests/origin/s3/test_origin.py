@@ -5,10 +5,12 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import formatdate
 
 import pytest
 
-from gateway.origin.base import BodyMeta, Checked, PartBody
+from gateway.origin.base import Begun, BodyMeta, Checked, PartBody
 from gateway.origin.errors import (
     BodyChanged,
     BodyExists,
@@ -24,13 +26,13 @@ from gateway.origin.errors import (
 from gateway.origin.providers import PROVIDERS, Provider
 from gateway.origin.s3 import pieces
 from gateway.origin.s3 import session as session_module
-from gateway.origin.s3.documents import parse_tags
+from gateway.origin.s3.documents import parse_tags, parse_uploads
 from gateway.origin.s3.failures import Refused
 from gateway.origin.s3.origin import S3Origin
 from gateway.origin.s3.places import Place
 from gateway.origin.s3.requests import UNSIGNED_PAYLOAD, Request
 from tests.origin.s3.proxy import Proxy
-from tests.origin.s3.scripted import LOST, Seen, Server, Step, all_arrived, answer, refusal, session_to
+from tests.origin.s3.scripted import LOST, NOW_S, Seen, Server, Step, all_arrived, answer, refusal, session_to
 from tests.support.data import ODD_KEYS, pattern
 from tests.support.house import read_to_the_end
 
@@ -109,6 +111,12 @@ async def upload_of(
         part = origin.locate_part(location, number, OTHER_ID)
         parts.append(PartBody(part, len(body), await origin.store(part, body, Checked)))
     return location, parts
+
+
+async def uploads_to(origin: S3Origin, bucket: str, key: str) -> list[str]:
+    """The ids of all uploads that are under way to a key."""
+    answer = await origin._session.document(Request("GET", Place(bucket, ""), "uploads="))
+    return [upload.upload_id for upload in parse_uploads(answer) if upload.key == key]
 
 
 def is_put(seen: Seen) -> bool:
@@ -637,7 +645,7 @@ async def test_an_upload_is_removed_before_its_complete_and_after_it(origin, pro
     location, parts = await upload_of(origin, f"{bucket}/k", meta(bucket), b"hello")
     await origin.delete(parts[0].location)  # goes with the upload
     await origin.delete(location, ID)
-    assert await origin._strays(Place(bucket, "k")) == []
+    assert await uploads_to(origin, bucket, "k") == []
     location, parts = await upload_of(origin, f"{bucket}/k", meta(bucket), b"hello")
     await origin.assemble(location, parts, meta(bucket))
     await origin.delete(location, ID)
@@ -645,28 +653,69 @@ async def test_an_upload_is_removed_before_its_complete_and_after_it(origin, pro
     await origin.delete(location, ID)
 
 
+def begun_now(proxy: Proxy) -> Begun:
+    """The store says of its uploads that they have just been begun; these are the seconds by the session's clock."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z").encode()
+    proxy.change = lambda seen, told: told.replace(b"2010-11-10T20:48:33.000Z", now)
+    return Begun(NOW_S, NOW_S + 900)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own place", "fresh place"])
 @pytest.mark.parametrize("profile", [FULL, PLAIN], ids=["full", "plain"])
-async def test_an_upload_that_nobody_heard_the_id_of_is_removed_too(proxy, bucket, profile):
+async def test_an_upload_that_nobody_heard_the_id_of_is_removed_too(proxy, bucket, profile, own):
+    begun = begun_now(proxy) if own else None
     async with opened(proxy.port, profile) as origin:
         other, _ = await upload_of(origin, f"{bucket}/k+2", meta(bucket))
         for key in ("k", "k+", "k /é"):
-            location = origin.locate_upload(origin.own_location(bucket, key) or "")
+            place = origin.own_location(bucket, key) if own else origin.locate(bucket, key, ID)
+            lying_key = key if own else f"{key}@{ID}"
             proxy.lose_answers.append(is_post)
             with pytest.raises(OutcomeUnknown):
-                await origin.begin_upload(location, meta(bucket))
-            assert len(await origin._strays(Place(bucket, location.partition("/")[2].partition("?")[0]))) == 1
-            await origin.delete(location, ID)
-            assert await origin._strays(Place(bucket, location.partition("/")[2].partition("?")[0])) == []
-        assert len(await origin._strays(Place(bucket, "k%2B2"))) == 1, "another key's upload stays"
+                await origin.begin_upload(origin.locate_upload(place or ""), meta(bucket))
+            assert len(await uploads_to(origin, bucket, lying_key)) == 1
+            await origin.delete(origin.locate_upload(place or ""), ID, begun=begun)
+            assert await uploads_to(origin, bucket, lying_key) == []
+        assert len(await uploads_to(origin, bucket, "k+2")) == 1, "another key's upload stays"
         await origin.delete(other, ID)
 
 
-async def test_a_write_that_was_lost_may_have_left_pieces(origin, bucket):
+async def test_a_write_that_was_lost_may_have_left_pieces(origin, proxy, bucket):
+    begun = begun_now(proxy)
     await upload_of(origin, f"{bucket}/k", meta(bucket))
-    await origin.delete(f"{bucket}/k", ID)
-    assert len(await origin._strays(Place(bucket, "k"))) == 1
-    await origin.delete(f"{bucket}/k", ID, lost=True)
-    assert await origin._strays(Place(bucket, "k")) == []
+    for location in (f"{bucket}/k", f"{bucket}/k?uploads"):
+        await origin.delete(location, ID)
+    assert len(await uploads_to(origin, bucket, "k")) == 1
+    await origin.delete(f"{bucket}/k", ID, begun=begun)
+    assert await uploads_to(origin, bucket, "k") == []
+
+
+def listed_upload(initiated: str) -> bytes:
+    return f"<R><Upload><Key>k</Key><UploadId>theirs</UploadId>{initiated}</Upload></R>".encode()
+
+
+@pytest.mark.parametrize(
+    ("initiated_s", "date", "ours"),
+    [
+        (NOW_S + 1, None, True),
+        (NOW_S - 4, None, True),
+        (NOW_S + 904, None, True),
+        (NOW_S - 6, None, False),
+        (NOW_S + 906, None, False),
+        (NOW_S - 6, NOW_S - 100, True),  # the origin's clock is behind
+        (NOW_S + 1, NOW_S + 100, False),
+        (NOW_S + 101, NOW_S + 100, True),
+        (None, None, False),
+    ],
+)
+async def test_uploads_of_others_to_the_same_key_are_left_alone(initiated_s, date, ours):
+    initiated = (
+        "" if initiated_s is None else f"<Initiated>{datetime.fromtimestamp(initiated_s, UTC).isoformat()}</Initiated>"
+    )
+    headers = [] if date is None else [f"date: {formatdate(date, usegmt=True)}"]
+    listed = answer(200, listed_upload(initiated), *headers)
+    async with Server(listed, answer(204 if ours else 404), answer(404)) as server, opened(server.port) as origin:
+        await origin.delete("b/k?uploads", ID, begun=Begun(NOW_S, NOW_S + 900))
+        assert ("/b/k?uploadId=theirs" in [seen.target for seen in server.seen]) is ours
 
 
 async def test_what_others_have_put_under_a_key_is_not_removed_with_our_write(origin, proxy, bucket):
@@ -908,9 +957,9 @@ async def test_pieces_that_are_given_up_leave_nothing(origin, bucket, monkeypatc
     monkeypatch.setattr(pieces, "PIECE", PART)
     writer = await origin.create(f"{bucket}/k", None, meta(bucket))
     await writer.write(bytes(PART))
-    assert len(await origin._strays(Place(bucket, "k"))) == 1
+    assert len(await uploads_to(origin, bucket, "k")) == 1
     await writer.abort()
-    assert await origin._strays(Place(bucket, "k")) == []
+    assert await uploads_to(origin, bucket, "k") == []
     assert await origin.look(f"{bucket}/k") is None
 
 
