@@ -17,6 +17,7 @@ from gateway.origin.credentials import CredentialsSource, OriginCredentials
 from gateway.origin.errors import (
     AllBusy,
     BadResponse,
+    BodyNotFound,
     ConnectionBroken,
     NotReached,
     OriginDown,
@@ -28,7 +29,7 @@ from gateway.origin.http_client import Deadlines, EarlyAnswer, Endpoint, HttpCli
 from gateway.origin.providers import Upstream
 from gateway.origin.resilience import Breaker, RetryBudget, pause_s
 from gateway.origin.s3.documents import parse_error
-from gateway.origin.s3.failures import BadCredentials, Busy, ClockSkewed, Failed, MayNot, failure_of
+from gateway.origin.s3.failures import BadCredentials, Busy, ClockSkewed, Failed, MayNot, Refused, failure_of
 from gateway.origin.s3.requests import Request, RequestSigner
 
 _log = logging.getLogger("anbar.origin")
@@ -134,6 +135,16 @@ class Session:
                 await self._read(request, response, MOST_ERROR_BYTES)
         except TimeoutError as error:
             raise OutcomeUnknown(f"{self.name}: {_what(request)}: not done in {self._whole_s:g} seconds") from error
+
+    async def remove(self, request: Request, *, repeatable: bool = True) -> None:
+        """Delete what may not be there; a bucket that is not there is no proof that its bodies are gone."""
+        try:
+            await self.done(request, repeatable=repeatable)
+        except BodyNotFound:
+            pass
+        except Refused as error:
+            if error.code != "NoSuchUpload":
+                raise
 
     async def upload(self, request: Request) -> Upload:
         """Begin a request whose body follows; raises OriginError."""
