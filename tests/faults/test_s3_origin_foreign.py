@@ -152,6 +152,8 @@ def test_what_others_put_over_an_object_of_ours_is_not_removed_with_it(
     )
     assert origin.objects(BUCKET).get(key) == theirs
     assert not origin.requests("DeleteObject", key=key)
+    refused(caller.call("PUT", f"/{BUCKET}/{key}", b"ours once more"), 409, "OperationAborted")
+    assert origin.objects(BUCKET).get(key) == theirs
 
 
 def test_a_removal_at_a_keys_own_place_costs_one_look_and_elsewhere_none(
