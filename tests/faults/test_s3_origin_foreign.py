@@ -10,7 +10,7 @@ from tests.support.gateway import DEMO_POLICY, OTHER_POLICY, Gateway
 from tests.support.oracle import rows, usage_is_the_sum_of_the_objects
 from tests.support.origin_faults import Fail, LoseAnswer
 from tests.support.raw_http import eventually
-from tests.support.s3_gateway import BUCKET, SMALL, end_waiting, recovered, s3_gateway
+from tests.support.s3_gateway import BUCKET, SMALL, calling, end_waiting, s3_gateway
 from tests.support.scripted_origin import ScriptedOrigin
 from tests.support.signer import Signer
 
@@ -25,12 +25,6 @@ SIZES = [1000, 3 * SMALL]
 
 
 @pytest.fixture(scope="module")
-def origin() -> Iterator[ScriptedOrigin]:
-    with ScriptedOrigin() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> Iterator[Gateway]:
     policies = {"demo": ADOPTING, "other": OTHER_POLICY}
     with s3_gateway(tmp_path_factory.mktemp("foreign"), origin, policies=policies, retries=1) as gateway:
@@ -39,11 +33,8 @@ def running(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) ->
 
 @pytest.fixture
 def caller(running: Gateway, origin: ScriptedOrigin) -> Iterator[Caller]:
-    caller = Caller.of(running)
-    recovered(caller, origin)
-    origin.clear_journal()
-    yield caller
-    origin.heal()
+    with calling(running, origin) as caller:
+        yield caller
     usage_is_the_sum_of_the_objects(running)
     assert origin.unexpected == []
 
