@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gateway.errors import S3Error
 from gateway.objects.background import Background
-from gateway.origin.base import Origin
+from gateway.origin.base import Begun, Origin
 from gateway.origin.errors import OriginError, OutcomeUnknown
 from gateway.store.catalog import Catalog
 from gateway.store.records import Garbage
@@ -133,14 +133,14 @@ class Collector:
         if origin is None:
             _log.error("no origin %s: a body stays where it is", garbage.origin)
             return False
-        lost = garbage.until_s > 0
+        body, begun = (garbage.location, garbage.write_id, garbage.origin_etag), _begun(garbage, origin.settle_s)
         try:
             try:
-                await origin.delete(garbage.location, garbage.write_id, lost=lost)
+                await origin.delete(*body, begun=begun)
             except OutcomeUnknown as error:  # it may still be done later: nobody else gets the place until it cannot
                 _log.error("nobody knows whether a body was removed, it is tried again: %s", error)
                 await self._catalog.watch_garbage(garbage, self._now_s() + origin.settle_s)
-                await origin.delete(garbage.location, garbage.write_id, lost=lost)
+                await origin.delete(*body, begun=begun)
                 return False
         except OriginError as error:
             _log.error("a body could not be removed, it is tried again later: %s", error)
@@ -149,3 +149,7 @@ class Collector:
             _log.warning("garbage is left for later: %s", error)
             return False
         return True
+
+
+def _begun(garbage: Garbage, settle_s: int) -> Begun | None:
+    return Begun(garbage.begun_s, garbage.until_s or garbage.begun_s + settle_s) if garbage.begun_s else None

@@ -4,7 +4,8 @@ import asyncio
 import logging
 
 from gateway.errors import Code, S3Error
-from gateway.objects.multipart import abort_upload, reopen
+from gateway.objects.complete import reopen
+from gateway.objects.multipart import abort_upload
 from gateway.objects.own_keys import move_home
 from gateway.objects.put import undo
 from gateway.objects.rooms import Rooms

@@ -376,14 +376,14 @@ def _abort(connection: Connection, upload_id: str, idle_since_s: int | None, unt
     held = _held(connection, upload_id)
     row = connection.execute(
         "DELETE FROM uploads WHERE upload_id = ?1 AND state = 'open' AND (?2 IS NULL OR touched_s < ?2) "
-        "RETURNING location, origin, uploader, bucket",
+        "RETURNING location, origin, uploader, bucket, created_s",
         (upload_id, idle_since_s),
     ).fetchone()
     if row is None:
         raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
-    location, origin, uploader, bucket_name = row
+    location, origin, uploader, bucket_name, created_s = row
     bucket = find_bucket(connection, bucket_name)
     release(connection, Account(bucket.project, bucket.category, uploader), held)
-    garbage = Garbage(location, origin, "", "", uploader, write_id=upload_id, until_s=until_s)
+    garbage = Garbage(location, origin, "", "", uploader, write_id=upload_id, until_s=until_s, begun_s=created_s)
     writes.add_garbage(connection, garbage)
     return garbage

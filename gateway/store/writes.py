@@ -29,7 +29,7 @@ from gateway.store.records import (
 )
 
 _FIND = f"SELECT {OBJECT_COLUMNS} FROM objects WHERE bucket = ? AND key = ? AND version_id = '{NULL_VERSION}'"
-_PUT = f"INSERT INTO objects ({OBJECT_COLUMNS}) VALUES ({', '.join('?' * 17)})"
+_PUT = f"INSERT INTO objects ({OBJECT_COLUMNS}) VALUES ({', '.join('?' * 18)})"
 _REMOVE = "DELETE FROM objects WHERE bucket = ? AND key = ? AND version_id = ?"
 _INTENT_COLUMNS = "intent_id, kind, bucket, key, uploader, size, origin, location, created_s, upload_id"
 _BEGIN = f"""INSERT INTO intents ({_INTENT_COLUMNS}, project, category, reserved_bytes, reserved_objects)
@@ -44,7 +44,9 @@ _NEAR_LATELY_S = 86400
 _NEAR_TOLD = f"""SELECT 1 FROM audit WHERE event = '{_NEAR_EVENT}' AND project = ?1 AND subject = ?2 AND time_s > ?3
                  AND json_extract(details, '$.unit') = ?4 AND json_extract(details, '$.limit') = ?5
                  AND json_extract(details, '$.percent') >= ?6 LIMIT 1"""
-_GARBAGE_COLUMNS = "location, origin, project, category, uploader, bytes, objects, write_id, until_s"
+_GARBAGE_COLUMNS = (
+    "location, origin, project, category, uploader, bytes, objects, write_id, until_s, origin_etag, begun_s"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,14 @@ def release(connection: Connection, intent: Intent, until_s: int = 0) -> Garbage
         return None
     release_room(connection, *ended)
     garbage = Garbage(
-        intent.location, intent.origin, "", "", intent.uploader, write_id=intent.intent_id, until_s=until_s
+        intent.location,
+        intent.origin,
+        "",
+        "",
+        intent.uploader,
+        write_id=intent.intent_id,
+        until_s=until_s,
+        begun_s=intent.created_s if until_s else 0,
     )
     add_garbage(connection, garbage)
     return garbage
@@ -252,7 +261,7 @@ def require_same_bucket(connection: Connection, bucket: Bucket) -> None:
 
 def _replace(connection: Connection, bucket: Bucket, current: ObjectRecord) -> Garbage:
     remove_row(connection, current)
-    garbage = Garbage(current.location, current.origin, bucket.project, bucket.category, current.uploader)
+    garbage = body_of(current, bucket)
     add_garbage(connection, garbage)
     return garbage
 
@@ -272,16 +281,27 @@ def delete(
     if current is None:
         return None
     remove_row(connection, current)
-    garbage = Garbage(
-        current.location, current.origin, owner.project, owner.category, current.uploader, current.size, 1
-    )
+    garbage = replace(body_of(current, owner), bytes=current.size, objects=1)
     add_garbage(connection, garbage)
     return garbage
 
 
+def body_of(record: ObjectRecord, bucket: Bucket) -> Garbage:
+    """The body of a row that goes, and nothing that others may have put in its place."""
+    return Garbage(
+        record.location,
+        record.origin,
+        bucket.project,
+        bucket.category,
+        record.uploader,
+        write_id=record.write_id,
+        origin_etag=record.origin_etag,
+    )
+
+
 def add_garbage(connection: Connection, garbage: Garbage) -> None:
     connection.execute(
-        f"INSERT INTO garbage ({_GARBAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO garbage ({_GARBAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             garbage.location,
             garbage.origin,
@@ -292,6 +312,8 @@ def add_garbage(connection: Connection, garbage: Garbage) -> None:
             garbage.objects,
             garbage.write_id,
             garbage.until_s,
+            garbage.origin_etag,
+            garbage.begun_s,
         ),
     )
 

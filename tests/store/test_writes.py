@@ -88,6 +88,29 @@ async def test_the_body_that_is_replaced_is_on_record_and_charged_no_more(store)
     assert ((await used(store)).bytes, (await used(store)).objects) == (7, 1)
 
 
+async def test_a_write_of_unknown_end_is_on_record_with_its_beginning(store):
+    for until_s, begun_s in ((0, 0), (900, 7)):
+        begun = replace(intent("a"), created_s=7)
+        await store.catalog.begin(begun, None)
+        garbage = await store.catalog.release(begun, until_s)
+        assert garbage is not None
+        assert (garbage.until_s, garbage.begun_s) == (until_s, begun_s)
+        assert await store.catalog.list_garbage(10) == [garbage]
+        await store.catalog.forget_garbage([garbage])
+
+
+async def test_a_body_on_record_is_known_by_its_write_and_its_etag(store):
+    """Others may have put something else in its place."""
+    for remove in (put(store, "c"), store.catalog.delete("demo-media", "k", None)):
+        begun = intent("a")
+        await store.catalog.begin(begun, None)
+        await store.catalog.commit(MEDIA, begun, replace(row(begun), write_id="a", origin_etag='"e"'), None)
+        await remove
+        (found,) = [each for each in await store.catalog.list_garbage(10) if each.location == "at-a"]
+        assert (found.write_id, found.origin_etag) == ("a", '"e"')
+        await store.catalog.forget_garbage([found])
+
+
 async def test_a_deleted_body_is_charged_until_it_is_gone_and_given_back_once(store):
     await put(store, "a", size=5)
     garbage = await store.catalog.delete("demo-media", "k", None)

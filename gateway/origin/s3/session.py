@@ -17,6 +17,7 @@ from gateway.origin.credentials import CredentialsSource, OriginCredentials
 from gateway.origin.errors import (
     AllBusy,
     BadResponse,
+    BodyNotFound,
     ConnectionBroken,
     NotReached,
     OriginDown,
@@ -28,7 +29,7 @@ from gateway.origin.http_client import Deadlines, EarlyAnswer, Endpoint, HttpCli
 from gateway.origin.providers import Upstream
 from gateway.origin.resilience import Breaker, RetryBudget, pause_s
 from gateway.origin.s3.documents import parse_error
-from gateway.origin.s3.failures import BadCredentials, Busy, ClockSkewed, Failed, MayNot, failure_of
+from gateway.origin.s3.failures import BadCredentials, Busy, ClockSkewed, Failed, MayNot, Refused, failure_of
 from gateway.origin.s3.requests import Request, RequestSigner
 
 _log = logging.getLogger("anbar.origin")
@@ -36,6 +37,7 @@ MOST_ERROR_BYTES = 64 << 10
 MOST_SKEW_S = 15 * 60
 """Seconds that S3 lets two clocks differ."""
 
+_MOST_DOCUMENT_BYTES = 8 << 20
 _FINE = frozenset({200, 204, 206})
 _END_OF_TIME_S = 1 << 32  # in 2106: what says more is no clock
 
@@ -106,19 +108,22 @@ class Session:
             attempt += 1
 
     async def document(
-        self, request: Request, body: bytes = b"", *, most: int = 8 << 20, repeatable: bool = True, slow: bool = False
+        self,
+        request: Request,
+        body: bytes = b"",
+        *,
+        most: int = _MOST_DOCUMENT_BYTES,
+        repeatable: bool = True,
+        slow: bool = False,
     ) -> bytes:
         """The whole body of an answer that is a document; one that is an error is raised, also under status 200."""
-        try:
-            async with asyncio.timeout(self._whole_s):
-                response = await self.ask(request, body, repeatable=repeatable, slow=slow)
-                answer = await self._read(request, response, most)
-        except TimeoutError as error:
-            raise OutcomeUnknown(f"{self.name}: {_what(request)}: not done in {self._whole_s:g} seconds") from error
-        found = parse_error(answer) if answer else None
-        if found is not None:
-            raise failure_of(response.status, found.code, found.message, self._told(request))
-        return answer
+        return (await self._document(request, body, most, repeatable=repeatable, slow=slow))[0]
+
+    async def dated_document(self, request: Request) -> tuple[bytes, float]:
+        """A document, and by how many seconds the origin's clock is ahead of ours, as far as its answer shows."""
+        answer, response = await self._document(request)
+        ahead_s = self._skew_to(response.headers.get("date"))
+        return answer, self._skew_s if ahead_s is None else ahead_s
 
     async def done(
         self, request: Request, body: bytes = b"", *, fine: frozenset[int] = _FINE, repeatable: bool = True
@@ -130,6 +135,16 @@ class Session:
                 await self._read(request, response, MOST_ERROR_BYTES)
         except TimeoutError as error:
             raise OutcomeUnknown(f"{self.name}: {_what(request)}: not done in {self._whole_s:g} seconds") from error
+
+    async def remove(self, request: Request, *, repeatable: bool = True) -> None:
+        """Delete what may not be there; a bucket that is not there is no proof that its bodies are gone."""
+        try:
+            await self.done(request, repeatable=repeatable)
+        except BodyNotFound:
+            pass
+        except Refused as error:
+            if error.code != "NoSuchUpload":
+                raise
 
     async def upload(self, request: Request) -> Upload:
         """Begin a request whose body follows; raises OriginError."""
@@ -235,6 +250,26 @@ class Session:
             if skew_s is not None and abs(skew_s - self._skew_s) > MOST_SKEW_S:
                 code = "RequestTimeTooSkewed"
         return failure_of(response.status, code, message, self._told(request))
+
+    async def _document(
+        self,
+        request: Request,
+        body: bytes = b"",
+        most: int = _MOST_DOCUMENT_BYTES,
+        *,
+        repeatable: bool = True,
+        slow: bool = False,
+    ) -> tuple[bytes, Response]:
+        try:
+            async with asyncio.timeout(self._whole_s):
+                response = await self.ask(request, body, repeatable=repeatable, slow=slow)
+                answer = await self._read(request, response, most)
+        except TimeoutError as error:
+            raise OutcomeUnknown(f"{self.name}: {_what(request)}: not done in {self._whole_s:g} seconds") from error
+        found = parse_error(answer) if answer else None
+        if found is not None:
+            raise failure_of(response.status, found.code, found.message, self._told(request))
+        return answer, response
 
     async def _read(self, request: Request, response: Response, most: int) -> bytes:
         """The whole body of an answer; one that breaks off leaves open what was done."""
