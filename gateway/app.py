@@ -16,7 +16,7 @@ from gateway.allocator import keep_freed_memory
 from gateway.config import ConfigError, Settings
 from gateway.errors import S3Error
 from gateway.objects.rooms import Rooms
-from gateway.objects.sweeper import recover, sweep, sweep_forever
+from gateway.objects.sweeper import keep_swept, recover, sweep
 from gateway.origin.errors import OriginError
 from gateway.policy.evaluate import Rules
 from gateway.policy_watch import AUTHOR, PolicyWatch
@@ -138,7 +138,7 @@ async def build_services(settings: Settings) -> AsyncIterator[Services]:
 async def _keepers(settings: Settings, rooms: Rooms, rulebook: Rulebook) -> AsyncIterator[None]:
     """What goes on beside the requests."""
     store, start = rooms.store, rooms.background.start
-    keepers = [start(sweep_forever(rooms), "sweeper")]
+    keepers = [start(keep_swept(rooms, for_all=True), "sweeper")]
     if settings.policies.watch:
         watch = PolicyWatch(rulebook, store.revisions, store.audit, settings.policies.path, settings.origins)
         keepers.append(start(watch.run(), "policies"))

@@ -18,6 +18,7 @@ from cryptography import x509
 from gateway.config import Listen, Settings, Tls
 from gateway.objects.background import Background
 from gateway.objects.collector import Collector
+from gateway.objects.locks import KeyedLocks
 from gateway.objects.places import confirm_origins, remember_origins
 from gateway.objects.rooms import MemoryBudget, Rooms
 from gateway.origin.base import Origin
@@ -69,10 +70,11 @@ async def open_rooms(settings: Settings, store: Store, *, beside: bool = False) 
             origins=origins,
             limits=settings.limits,
             background=background,
-            collector=Collector(store.catalog, origins, background, now_s),
+            collector=Collector(store.catalog, origins, background, now_s, store.database.runs),
             budget=MemoryBudget(settings.limits.memory_budget),
             now_s=now_s,
             hashing=hashing,
+            locks=KeyedLocks(store.database.runs),
         )
     finally:
         await background.close(settings.limits.drain_s)

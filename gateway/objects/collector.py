@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gateway.errors import S3Error
 from gateway.objects.background import Background
+from gateway.objects.locks import SharedLocks
 from gateway.origin.base import Begun, Origin
 from gateway.origin.errors import OriginError, OutcomeUnknown
 from gateway.store.catalog import Catalog
@@ -28,12 +29,18 @@ class Collector:
     """Removes garbage: at once where somebody waits for it, in batches otherwise."""
 
     def __init__(
-        self, catalog: Catalog, origins: Mapping[str, Origin], background: Background, now_s: Callable[[], int]
+        self,
+        catalog: Catalog,
+        origins: Mapping[str, Origin],
+        background: Background,
+        now_s: Callable[[], int],
+        shared: SharedLocks | None = None,
     ) -> None:
         self._catalog = catalog
         self._origins = origins
         self._background = background
         self._now_s = now_s
+        self._shared = shared
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._waiting: list[Garbage] = []
         self._running = False
@@ -69,14 +76,12 @@ class Collector:
         places = [(item.origin, item.location) for item in garbage]
         if len(places) == 1:
             await self._free(places[0])
-        taken = [place for place in dict.fromkeys(places) if place not in self._in_hand]
-        for place in taken:
-            self._in_hand[place] = asyncio.Event()
+        taken = [place for place in dict.fromkeys(places) if self._take(place)]
         try:
             return await self._collect(await self._catalog.find_garbage(taken)) if taken else 0
         finally:
             for place in taken:
-                self._in_hand.pop(place).set()
+                self._let_go(place)
 
     async def collect_all(self, *, watched: bool = True) -> None:
         """Remove everything that is on record and can be removed; unless `watched`, not what may only come back."""
@@ -85,6 +90,18 @@ class Collector:
             last = page[-1]
             if garbage := [item for item in page if watched or not item.until_s]:
                 await self.collect(garbage)
+
+    def _take(self, place: "_Place") -> bool:
+        """Take a place in hand, unless it is in another one: a task's, or another process's."""
+        if place in self._in_hand or (self._shared is not None and not self._shared.try_lock(_name(place))):
+            return False
+        self._in_hand[place] = asyncio.Event()
+        return True
+
+    def _let_go(self, place: "_Place") -> None:
+        if self._shared is not None:
+            self._shared.unlock(_name(place))
+        self._in_hand.pop(place).set()
 
     async def _free(self, place: "_Place") -> None:
         while (event := self._in_hand.get(place)) is not None:
@@ -149,6 +166,10 @@ class Collector:
             _log.warning("garbage is left for later: %s", error)
             return False
         return True
+
+
+def _name(place: "_Place") -> str:
+    return "\n".join(place)
 
 
 def _begun(garbage: Garbage, settle_s: int) -> Begun | None:

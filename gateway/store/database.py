@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from gateway.errors import Code, S3Error
 from gateway.store.changes import ChangeCounter, LockTimeout
 from gateway.store.migrate import migrate, require_ours
+from gateway.store.runs import Runs
 from gateway.threads import Threads
 
 # States of the file, the disk or the machine (https://sqlite.org/rescode.html).
@@ -94,6 +95,7 @@ class Database:
         self.path = path
         self._loop = loop
         self._changes = ChangeCounter(path.with_name(path.name + "-lock"))
+        self.runs = Runs(path.with_name(path.name + "-runs"))
         self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._gathering: list[_Job] = []
         self._local = threading.local()
@@ -120,6 +122,7 @@ class Database:
             await loop.run_in_executor(None, database._prepare, check)
         except BaseException:
             database._changes.close()
+            database.runs.close()
             raise
         database._writer.start()
         return database
@@ -136,6 +139,7 @@ class Database:
         for connection in self._reader_connections:
             connection.close()
         self._changes.close()
+        self.runs.close()
 
     async def write(self, work: Callable[[Connection], T], on_commit: Callable[[T], None] | None = None) -> T:
         """Run `work` in a write transaction and give its result once the commit is durable.

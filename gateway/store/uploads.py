@@ -130,7 +130,8 @@ class Uploads:
 
     async def start_completing(self, upload_id: str) -> None:
         """Take the upload for this Complete; raises S3Error: NoSuchUpload unless it was open."""
-        await self._database.write(lambda connection: _start_completing(connection, upload_id))
+        run = self._database.runs.number
+        await self._database.write(lambda connection: _start_completing(connection, upload_id, run))
 
     async def reopen(self, upload_id: str) -> None:
         """The Complete failed: parts may be added and another Complete may come."""
@@ -364,9 +365,9 @@ def _commit_part(connection: Connection, intent: Intent, part: UploadPart, allow
     return replaced
 
 
-def _start_completing(connection: Connection, upload_id: str) -> None:
+def _start_completing(connection: Connection, upload_id: str, run: int) -> None:
     taken = connection.execute(
-        "UPDATE uploads SET state = 'completing' WHERE upload_id = ? AND state = 'open'", (upload_id,)
+        "UPDATE uploads SET state = 'completing', run = ? WHERE upload_id = ? AND state = 'open'", (run, upload_id)
     )
     if taken.rowcount != 1:
         raise S3Error(Code.NoSuchUpload, UploadId=upload_id)

@@ -11,10 +11,11 @@ from gateway.errors import Code, S3Error
 from gateway.policy.model import Quota
 from gateway.s3.conditions import WriteCondition
 from gateway.store import writes
-from gateway.store.database import Connection
+from gateway.store.database import Connection, Database
 from gateway.store.ledger import Allowance, UsageRow, read_usage
 from gateway.store.records import Garbage, Intent, ObjectRecord
-from tests.support.house import MEDIA
+from gateway.store.store import Store
+from tests.support.house import MEDIA, RING
 
 ABSENT = WriteCondition(if_none_match=True)
 PRESENT = WriteCondition(if_match="*")
@@ -208,13 +209,19 @@ async def test_of_many_commits_that_all_found_nothing_one_wins(store):
     assert len(await rows(store, "intents")) == 19, "those that lost are still to be released"
 
 
-async def test_after_a_crash_every_open_write_is_released_and_every_completing_upload_is_open(store):
+async def test_what_a_dead_process_has_begun_is_released_and_what_a_living_one_has_is_not(store, store_path):
+    """A process is one that has the store open: its lock is gone when it is."""
     await put(store, "done")
+    dying = await Database.open(store_path)
     for number in range(3):
-        await store.catalog.begin(intent(f"open{number}"), None)
+        await Store(dying, RING).catalog.begin(intent(f"open{number}"), None)
+    await store.catalog.begin(intent("living"), None)
+    assert await store.catalog.recover({}) == 0
+    await dying.close()
     assert await store.catalog.recover({}) == 3
     assert await store.catalog.recover({}) == 0
     assert {garbage.location for garbage in await store.catalog.list_garbage(10)} == {f"at-open{n}" for n in range(3)}
+    assert len(await rows(store, "intents")) == 1
     assert await store.catalog.find("demo-media", "k") is not None
 
 
