@@ -25,8 +25,6 @@ from tests.support.s3_gateway import BUCKET, CAPABILITIES
 MANY = 1000
 LARGE = 50 * MIB
 MOST = 300 * MIB
-MOST_UNREAD = 500 * MIB
-"""Where clients read nothing, one read of what the kernel has, 256 KB, is held for each."""
 SENT = 256 * 1024
 """Bytes of a download that the origin sends before it stalls."""
 
@@ -207,8 +205,9 @@ def begin(clients: Stalled, what: str) -> None:
 UPLOADS = pytest.param(
     "uploads",
     marks=pytest.mark.xfail(
-        reason="1.9 MiB each: what has arrived lies in the server's buffer, in the piece that is taken in, in the block "
-        "that is being filled and in the block that is being written"
+        strict=False,
+        reason="what has arrived lies in the server's buffer, and comes from there in one piece of as many bytes: "
+        "it would have to stop reading when 64 KiB wait",
     ),
 )
 
@@ -236,6 +235,6 @@ def test_n_a_thousand_stalled_transfers_stay_small(tmp_path: Path, origin: Stall
                 f"{before / MIB:.0f} MiB before, {during / MIB:.0f} with {MANY} {what}, {peak / MIB:.0f} at most; "
                 f"another client's GET took {1000 * took_s:.1f} ms"
             )
-            assert peak < (MOST_UNREAD if origin.free_flow else MOST)
+            assert peak < MOST
         finally:
             clients.close()
