@@ -35,6 +35,7 @@ from gateway.origin_settings import DirectoryOriginSettings, OriginSettings, S3O
 from gateway.policy.model import PolicySet
 from gateway.store.buckets import Bucket
 from gateway.store.store import Store
+from gateway.stream_memory import StreamMemory
 from gateway.threads import Threads
 
 _log = logging.getLogger("anbar")
@@ -58,12 +59,12 @@ async def open_rooms(settings: Settings, store: Store, *, beside: bool = False) 
 
     `beside`: another process may be serving. Raises StartError; OriginError: an origin is another one, or not there.
     """
-    background, hashing = Background(), Threads(_HASHING_THREADS, "hash")
+    background, hashing, memory = Background(), Threads(_HASHING_THREADS, "hash"), StreamMemory()
     origins: dict[str, Origin] = {}
     try:
         await confirm_origins(store.database, settings.roots)
         for name, origin in settings.origins.items():
-            origins[name] = open_origin(name, origin, beside=beside)
+            origins[name] = open_origin(name, origin, beside=beside, memory=memory)
         await remember_origins(store.database, settings.roots)
         yield Rooms(
             store=store,
@@ -75,6 +76,7 @@ async def open_rooms(settings: Settings, store: Store, *, beside: bool = False) 
             now_s=now_s,
             hashing=hashing,
             locks=KeyedLocks(store.database.runs),
+            stream_memory=memory,
         )
     finally:
         await background.close(settings.limits.drain_s)
@@ -88,10 +90,12 @@ def now_s() -> int:
     return int(time.time())
 
 
-def open_origin(name: str, settings: OriginSettings, *, beside: bool = False) -> Origin:
+def open_origin(
+    name: str, settings: OriginSettings, *, beside: bool = False, memory: StreamMemory | None = None
+) -> Origin:
     """An origin that can be used, beside another process or alone; raises StartError."""
     if isinstance(settings, S3OriginSettings):
-        return open_s3_origin(name, settings)
+        return open_s3_origin(name, settings, memory)
     return _open_directory(name, settings, beside=beside)
 
 
@@ -115,8 +119,11 @@ async def open_surveys(settings: Settings) -> AsyncIterator[dict[str, Survey]]:
         await threads.close()
 
 
-def open_s3_origin(name: str, settings: S3OriginSettings) -> S3Origin:
-    """An S3 origin, which need not answer now; raises StartError: its certificates cannot be read."""
+def open_s3_origin(name: str, settings: S3OriginSettings, memory: StreamMemory | None = None) -> S3Origin:
+    """An S3 origin, which need not answer now; raises StartError: its certificates cannot be read.
+
+    `memory`: out of which its bodies come, where that is not its own.
+    """
     upstream = upstream_of(settings)
     tls = origin_tls(name, settings)
     session = Session(
@@ -128,6 +135,7 @@ def open_s3_origin(name: str, settings: S3OriginSettings) -> S3Origin:
         retries=settings.retries,
         most_connections=settings.max_connections,
         tls=tls,
+        memory=memory,
     )
     return S3Origin(session, upstream.profile, sign_bodies=tls is None, bucket_region=bucket_region(upstream))
 

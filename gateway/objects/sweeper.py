@@ -49,7 +49,7 @@ async def settle(rooms: Rooms) -> None:
 
 
 async def sweep(rooms: Rooms) -> None:
-    """The same, and what one process does for all: remove garbage, end idle uploads, forget old ones, move bodies home."""
+    """The same, and what one process does for all: remove garbage, end idle uploads, bring bodies home."""
     await settle(rooms)
     await _end_abandoned(rooms, died=False)
     await rooms.collector.collect_all()

@@ -362,8 +362,8 @@ def release_abandoned(
 ) -> int:
     """Release every intent of a run that is not alive. Gives their number.
 
-    `until_s`: by origin, when a write that nobody waits for any more can have no effect. `died`: a process did, whatever
-    it was at.
+    `until_s`: by origin, when a write that nobody waits for any more can have no effect. `died`: a process did,
+    whatever it was at.
     """
     dead = [run for (run,) in connection.execute(_RUNS).fetchall() if not is_alive(run)]
     count = 0

@@ -20,6 +20,7 @@ _READ_SIZE = 64 << 10
 _STREAM_SIZE = (
     512 << 10
 )  # of what lies in no file, a piece as it came: in 64 KiB a GET of 1 MiB costs 1.4 times as much
+_MOST_UNSENT_TLS = 32 << 10
 _SENDFILE_WINDOW = 1 << 20
 _SMALL_ANSWERS = 128 << 10
 XML = "application/xml"
@@ -141,6 +142,10 @@ async def _drain(connection: Connection, timeout_s: float) -> None:
 
 async def _write_slice(connection: Connection, transport: asyncio.Transport, part: BodySlice, timeout_s: float) -> None:
     socket = None if transport.get_extra_info("sslcontext") else transport.get_extra_info("socket")
+    if transport.is_closing():
+        raise ConnectionResetError("the client is gone")
+    # Resume when all is out: then the kernel can send files. Under TLS, where it cannot, a little may wait.
+    transport.set_write_buffer_limits(high=0 if socket is not None else _MOST_UNSENT_TLS)
     offset, end = part.offset, part.offset + part.size
     while offset < end:
         await _drain(connection, timeout_s)
@@ -155,6 +160,7 @@ async def _write_slice(connection: Connection, transport: asyncio.Transport, par
                 raise ConnectionResetError("the client is gone")
             transport.write(data)
             sent = len(data)
+            del data  # a client that takes nothing, or an origin that gives nothing, is waited for without it
         offset += sent
     await _drain(connection, timeout_s)  # only then has the client got it
 

@@ -104,6 +104,7 @@ async def _pieces(call: Call, size: int) -> AsyncIterator[bytes]:
         if left < 0:
             break
         yield data
+        del data  # it is not needed while the next piece is waited for
     if left:
         raise S3Error(Code.IncompleteBody, NumberBytesExpected=size, NumberBytesProvided=size - left)
 
@@ -112,6 +113,8 @@ async def _decoded(call: Call, decoder: AwsChunkedDecoder) -> AsyncIterator[byte
     async for data in received(call):
         for piece in decoder.feed(data):
             yield piece
+            del piece
+        del data
     decoder.finish()
 
 
@@ -127,6 +130,7 @@ async def received(call: Call) -> AsyncIterator[bytes]:
         data = await _next_piece(content, gap_s)
         if data:
             yield data
+        del data
 
 
 async def _next_piece(content: StreamReader, gap_s: float) -> bytes:

@@ -23,10 +23,12 @@ _MAX_LINE = 16 << 10
 _MAX_FIELD = 8190
 _MAX_FIELDS = 128
 _RECEIVED_AT_ONCE = 64 << 10
-_BODY_LOW_WATER = 16 << 10  # so that reading pauses at twice as much, and what waits is what one read has brought
+_MANY = 256  # connections; where there are more each reads half as much, since what it has read may lie for long
+_BODY_LOW_WATER = 8 << 10  # so that reading pauses at twice as much, and what waits is what one read has brought
 _PIPELINED = 16
 _LINGER_S = 5.0
 _BUFFER = memoryview(bytearray(_RECEIVED_AT_ONCE))
+_HALF = _BUFFER[: _RECEIVED_AT_ONCE // 2]
 _NEVER = float("inf")
 
 
@@ -162,7 +164,7 @@ class Connection(asyncio.BufferedProtocol):
         self._wake(gone)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _BUFFER
+        return _BUFFER if len(self._server.connections) <= _MANY else _HALF
 
     def buffer_updated(self, nbytes: int) -> None:
         self._feed(bytes(_BUFFER[:nbytes]))

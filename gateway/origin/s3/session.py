@@ -31,6 +31,7 @@ from gateway.origin.resilience import Breaker, RetryBudget, pause_s
 from gateway.origin.s3.documents import parse_error
 from gateway.origin.s3.failures import BadCredentials, Busy, ClockSkewed, Failed, MayNot, Refused, failure_of
 from gateway.origin.s3.requests import Request, RequestSigner
+from gateway.stream_memory import StreamMemory
 
 _log = logging.getLogger("anbar.origin")
 MOST_ERROR_BYTES = 64 << 10
@@ -57,8 +58,9 @@ class Session:
         most_connections: int,
         tls: ssl.SSLContext | None,
         clock: Callable[[], float] = time.time,
+        memory: StreamMemory | None = None,
     ) -> None:
-        """`tls`: what the endpoint's certificate is checked with; None: plain HTTP."""
+        """`tls`: what the endpoint's certificate is checked with; None: plain HTTP. `memory`: as HttpClient's."""
         self.name = name
         self._upstream = upstream
         self._credentials = credentials
@@ -68,6 +70,7 @@ class Session:
         self._most_connections = most_connections
         self._tls = tls
         self._clock = clock
+        self._memory = memory or StreamMemory()
         self._skew_s = 0.0
         self._virtual = upstream.addressing == "virtual"
         self._signer = RequestSigner(upstream.endpoint.authority, upstream.region, virtual=self._virtual)
@@ -196,7 +199,10 @@ class Session:
             endpoint = self._upstream.endpoint
             name = host.partition(":")[0] if self._virtual else endpoint.host
             client = self._clients[host] = HttpClient(
-                Endpoint(name, endpoint.port, self._tls), self._deadlines, most_connections=self._most_connections
+                Endpoint(name, endpoint.port, self._tls),
+                self._deadlines,
+                most_connections=self._most_connections,
+                memory=self._memory,
             )
         return client
 
