@@ -5,6 +5,7 @@ that is not listed here is an error that names it. Nothing falls back to a defau
 Relative paths belong to the directory of the file that names them.
 """
 
+import os
 import re
 import shlex
 import tomllib
@@ -13,7 +14,7 @@ from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -53,6 +54,9 @@ class ConfigError(Exception):
         self.mistakes = mistakes
 
 
+_MOST_WORKERS = 64
+
+
 def parse_listen(value: object) -> object:
     """Give the host and port of "HOST:PORT"; raises a pydantic error."""
     if isinstance(value, Listen):
@@ -83,9 +87,9 @@ def _set_from_list(value: object) -> object:
     return frozenset(items) if isinstance(items, tuple) and all(isinstance(item, str) for item in items) else items
 
 
-def _only_one_worker(value: object) -> object:
-    if type(value) is not int or value != 1:
-        raise mistake("only 1 worker yet")
+def _count_workers(value: object) -> object:
+    if type(value) is not int or not 0 <= value <= _MOST_WORKERS:
+        raise mistake(f"a number of processes from 0 (one for each processor) to {_MOST_WORKERS}")
     return value
 
 
@@ -144,8 +148,10 @@ class Server(Table):
         description="Accept presigned URLs and POST forms that are signed with Signature Version 2, which several SDKs "
         "still make by default. Version 2 in the Authorization header is always refused.",
     )
-    workers: Annotated[Literal[1], BeforeValidator(_only_one_worker)] = Field(
-        default=1, description="Serving processes. Only 1 yet."
+    workers: Annotated[int, BeforeValidator(_count_workers)] = Field(
+        default=1,
+        description="Serving processes; 0: one for each processor. With more than one, another process keeps them: it "
+        "starts those again that have died, and does what is done once for all.",
     )
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_parse_networks)] = Field(
         default=(),
@@ -153,6 +159,11 @@ class Server(Table):
         "https, their `X-Forwarded-For`, read from the right, the address that a statement's `source_ip` is compared "
         "with.",
     )
+
+    @property
+    def worker_count(self) -> int:
+        """How many processes answer requests."""
+        return self.workers or os.cpu_count() or 1
 
     @model_validator(mode="after")
     def _two_addresses(self) -> Self:

@@ -72,7 +72,7 @@ async def open_rooms(settings: Settings, store: Store, *, beside: bool = False) 
             limits=settings.limits,
             background=background,
             collector=Collector(store.catalog, origins, background, now_s, store.database.runs),
-            budget=MemoryBudget(settings.limits.memory_budget),
+            budget=MemoryBudget(settings.limits.memory_budget // settings.server.worker_count),
             now_s=now_s,
             hashing=hashing,
             locks=KeyedLocks(store.database.runs),
@@ -270,8 +270,8 @@ def address_error(error: OSError | UnicodeError) -> str:
 
 
 @contextlib.contextmanager
-def only_server_of(store: Path) -> Iterator[None]:
-    """Hold the lock that one serving process has; raises StartError."""
+def only_server_of(store: Path) -> Iterator[int]:
+    """Hold the lock that one gateway has; its descriptor may go to processes that are part of it. Raises StartError."""
     store.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(_serving_lock(store), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -279,7 +279,7 @@ def only_server_of(store: Path) -> Iterator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StartError(f"another process serves from {store}") from None
-        yield
+        yield fd
     finally:
         os.close(fd)
 

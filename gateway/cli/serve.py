@@ -13,6 +13,6 @@ def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
     from gateway.startup import StartError
 
     try:
-        serve_until_stopped(installation.settings)
+        serve_until_stopped(installation.settings, installation.config)
     except StartError as error:
         raise Refused(str(error)) from error

@@ -1,5 +1,7 @@
 """The admin listener: is the process alive, can it serve, and what has it counted? Never on the public address."""
 
+from collections.abc import Callable
+
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -9,8 +11,11 @@ from gateway.store.store import Store
 _HEADERS = {"Cache-Control": "no-store"}
 
 
-def probes(store: Store) -> web.Application:
-    """`/-/live`: the loop turns. `/-/ready`: the store can be read. `/-/metrics`: counters for Prometheus."""
+def probes(store: Store, serves: Callable[[], bool] = lambda: True) -> web.Application:
+    """`/-/live`: the loop turns. `/-/ready`: the store can be read. `/-/metrics`: counters for Prometheus.
+
+    `serves`: does anybody take requests?
+    """
 
     async def live(_: web.Request) -> web.Response:
         return web.Response(text="ok\n", headers=_HEADERS)
@@ -20,6 +25,8 @@ def probes(store: Store) -> web.Application:
             await store.database.read(lambda connection: connection.execute("SELECT 1").fetchone())
         except S3Error:
             return web.Response(status=503, text="the store cannot be read\n", headers=_HEADERS)
+        if not serves():
+            return web.Response(status=503, text="no worker serves\n", headers=_HEADERS)
         return web.Response(text="ok\n", headers=_HEADERS)
 
     async def metrics(_: web.Request) -> web.Response:

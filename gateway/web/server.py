@@ -30,18 +30,22 @@ class S3Server:
     """Makes connections, answers their requests, and drains them at the end."""
 
     def __init__(self, services: Services, loop: asyncio.AbstractEventLoop) -> None:
-        limits = services.settings.limits
         self.connections: set[Connection] = set()
-        self.header_timeout_s = limits.header_timeout_s
-        self.idle_s = limits.idle_s
         self._loop = loop
-        self._gate = Gate(services)
-        self._write_timeout_s = limits.write_timeout_s
+        self.go_on_with(services)
         self._dates = DateLine()
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode("ascii")
         self._host_line = f"x-amz-id-2: {self._host_id}\r\n"
-        self._tells_quotas = limits.quota_headers
         self._draining = False
+
+    def go_on_with(self, services: Services) -> None:
+        """From the next request on these are what is served with."""
+        limits = services.settings.limits
+        self.header_timeout_s = limits.header_timeout_s
+        self.idle_s = limits.idle_s
+        self._gate = Gate(services)
+        self._write_timeout_s = limits.write_timeout_s
+        self._tells_quotas = limits.quota_headers
 
     def __call__(self) -> Connection:
         return Connection(self, self._loop)
