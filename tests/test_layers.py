@@ -13,8 +13,9 @@ PACKAGE = ROOT / "gateway"
 STEPS = (
     ("__main__",),
     ("cli",),
+    ("serving",),
     ("app",),
-    ("web", "startup"),
+    ("web", "startup", "reload", "workers"),
     ("policy_watch",),
     ("objects", "rulebook"),
     ("cache",),

@@ -9,7 +9,7 @@ def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
     if mistakes := runtime_mistakes():
         raise Refused("\n".join(f"not served with this Python: {mistake}" for mistake in mistakes))
     installation = load_installation(config)
-    from gateway.app import serve as serve_until_stopped
+    from gateway.serving import serve as serve_until_stopped
     from gateway.startup import StartError
 
     try:

@@ -18,8 +18,8 @@ def worker(
     number: Annotated[int, typer.Option("--number")],
 ) -> None:
     """Serve on sockets that are open already, with the settings that come on standard input."""
-    from gateway.app import serve_beside
     from gateway.config import parse_settings
+    from gateway.serving import serve_beside
     from gateway.startup import StartError
     from gateway.workers import Frames
 
