@@ -228,6 +228,31 @@ class Limits(Table):
         description="Answer writes with `x-anbar-quota-limit` and `x-anbar-quota-used`: bytes of the quota with the "
         "least room left.",
     )
+    max_connections: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Open connections of clients; one more is told `503 SlowDown`."
+    )
+    connections_per_address: int | None = Field(
+        default=None,
+        ge=1,
+        description="Of them, from one address. Unset: any. Addresses of `trusted_proxies` may have any number.",
+    )
+    requests_per_key: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="Requests a second that are signed with one access key, its sessions included; twice as many at "
+        "once after a silence. More are told `503 SlowDown`. Unset: any.",
+    )
+    requests_per_address: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="Requests a second from one address, which trusted proxies may tell. The same otherwise.",
+    )
+    min_upload_rate: Size = Field(
+        default=256,
+        description="Bytes a second: who sends a body more slowly for `body_gap_timeout_s` on end is cut off.",
+    )
     upload_expiry_s: LongSeconds = Field(
         default=7 * 86400, description="A multipart upload without a new part for so long is aborted."
     )

@@ -9,10 +9,15 @@ _TAKEN_UP: Final = {
     "server": ("domains", "public_hosts", "regions", "sigv2", "tls", "trusted_proxies"),
     "limits": (
         "body_gap_timeout_s",
+        "connections_per_address",
         "header_timeout_s",
         "idle_s",
+        "max_connections",
         "max_object_size",
+        "min_upload_rate",
         "quota_headers",
+        "requests_per_address",
+        "requests_per_key",
         "write_timeout_s",
     ),
 }

@@ -124,28 +124,57 @@ async def received(call: Call) -> AsyncIterator[bytes]:
     Raises S3Error: IncompleteBody (the client is gone), RequestTimeout (it sent nothing for too long).
     """
     content = call.request.body
-    gap_s = call.services.settings.limits.body_gap_timeout_s
+    limits = call.services.settings.limits
+    patience = _Patience(limits.body_gap_timeout_s, limits.min_upload_rate)
     send_continue(call.request)
     while not content.at_eof():
-        data = await _next_piece(content, gap_s)
+        data = await _next_piece(content, patience)
         if data:
             yield data
         del data
 
 
-async def _next_piece(content: StreamReader, gap_s: float) -> bytes:
+class _Patience:
+    """How long a body is waited for: `gap_s` for each piece, and as long again only while it comes at `min_rate` (B/s).
+
+    What counts is the time that we wait for the client, not that in which it waits for us.
+    """
+
+    __slots__ = ("_bytes", "_min_rate", "_waited_s", "gap_s")
+
+    def __init__(self, gap_s: float, min_rate: int) -> None:
+        self.gap_s = gap_s
+        self._min_rate = min_rate
+        self._waited_s = 0.0
+        self._bytes = 0
+
+    def note(self, waited_s: float, size: int) -> None:
+        """A piece of `size` bytes was waited for; raises TimeoutError where they have come too slowly for too long."""
+        self._waited_s += waited_s
+        self._bytes += size
+        if self._waited_s >= self.gap_s:
+            if self._bytes < self._waited_s * self._min_rate:
+                raise TimeoutError
+            self._waited_s, self._bytes = 0.0, 0
+
+
+async def _next_piece(content: StreamReader, patience: _Patience) -> bytes:
     try:
         data = content.read_nowait()
         if data:
             return data
-        async with asyncio.timeout(gap_s):
-            return await content.readany()
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        async with asyncio.timeout(patience.gap_s):
+            data = await content.readany()
+        patience.note(loop.time() - began_s, len(data))
     except TimeoutError:
         raise S3Error(Code.RequestTimeout) from None
     except asyncio.CancelledError:
         raise
     except Exception as error:  # whatever the server's parser makes of a lost or broken connection
         raise S3Error(Code.IncompleteBody) from error
+    return data
 
 
 def send_continue(request: Request) -> None:

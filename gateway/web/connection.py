@@ -67,21 +67,31 @@ class Request:
 class Answering(Protocol):
     """What a connection needs of its server. Times in seconds."""
 
-    connections: "set[Connection]"
     header_timeout_s: float
     idle_s: float
+
+    @property
+    def open_connections(self) -> int: ...
 
     def answer(self, request: Request) -> Awaitable[bool]:
         """Answer a request; does the connection live on? Raises ConnectionError where the client is gone."""
         ...
 
-    def render_refusal(self, error: Exception) -> bytes:
-        """All bytes of the answer to what could not be parsed."""
+    def opened(self, connection: "Connection") -> bool:
+        """Take it among the connections; False: there is no room for one more."""
+        ...
+
+    def closed(self, connection: "Connection") -> None:
+        """It is gone."""
+        ...
+
+    def render_refusal(self, error: Exception | None) -> bytes:
+        """All bytes of the answer to what could not be parsed; None: to a connection that is too many."""
         ...
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection; its server's `connections` has it as long as it is open."""
+    """One connection; its server has it as long as it is open."""
 
     __slots__ = (
         "_answering",
@@ -99,6 +109,7 @@ class Connection(asyncio.BufferedProtocol):
         "_server",
         "_timer",
         "_writing_paused",
+        "peer",
         "transport",
     )
 
@@ -106,6 +117,7 @@ class Connection(asyncio.BufferedProtocol):
         self._server = server
         self._loop = loop
         self.transport: asyncio.Transport | None = None
+        self.peer = ""  # the other side's address
         self._parser = HttpRequestParser(
             cast("Any", self),
             loop,
@@ -147,15 +159,20 @@ class Connection(asyncio.BufferedProtocol):
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if transport.get_extra_info("sslcontext") is None:
             transport.set_write_buffer_limits(high=0)  # resume when all is out: then the kernel can send files
-        self._server.connections.add(self)
+        peername = transport.get_extra_info("peername")
+        self.peer = peername[0] if peername else ""
         self._close_after(self._server.idle_s)
+        if not self._server.opened(self):
+            self._deaf = True
+            transport.write(self._server.render_refusal(None))
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         gone = ConnectionResetError("the client is gone")
         self.transport = None
         self._deaf = True
         self._queue.clear()
-        self._server.connections.discard(self)
+        self._server.closed(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -164,7 +181,7 @@ class Connection(asyncio.BufferedProtocol):
         self._wake(gone)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _BUFFER if len(self._server.connections) <= _MANY else _HALF
+        return _BUFFER if self._server.open_connections <= _MANY else _HALF
 
     def buffer_updated(self, nbytes: int) -> None:
         self._feed(bytes(_BUFFER[:nbytes]))

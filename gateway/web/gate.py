@@ -19,6 +19,7 @@ from gateway.store.buckets import Bucket
 from gateway.web.call import Call, Services, check_expected_owner, check_version
 from gateway.web.connection import Request
 from gateway.web.identity import authenticate, settle_uploader
+from gateway.web.rates import Rates
 from gateway.web.sts import admit_sts, is_sts
 
 _STREAMED = frozenset({"PutObject", "UploadPart"})
@@ -123,6 +124,9 @@ class Gate:
         self._services = services
         self._store = services.store
         self._domains = services.settings.server.domains
+        limits, workers = services.settings.limits, services.settings.server.worker_count
+        self._by_key = Rates(limits.requests_per_key / workers) if limits.requests_per_key else None
+        self._by_address = Rates(limits.requests_per_address / workers) if limits.requests_per_address else None
 
     def read(self, request: Request, request_id: str) -> Call:
         """What a request's head says, before anything of it is believed.
@@ -153,6 +157,8 @@ class Gate:
             self._services.verifier.forget()
             await self._store.refresh()
             call.rules = self._services.rulebook.rules
+        if self._by_address is not None:
+            _slow_down(self._by_address, str(call.address_of_client))
         if call.address.bucket is not None:
             call.found_bucket = self._store.buckets.find(call.address.bucket)
         if call.wire.method == "OPTIONS":
@@ -161,6 +167,8 @@ class Gate:
             await admit_sts(call)
             return
         await authenticate(call)
+        if self._by_key is not None and call.access_key_id:
+            _slow_down(self._by_key, call.access_key_id)
         call.operation = find_operation(call.wire.method, call.address, call.query, call.headers)
         if call.operation.name == "PostObject" and call.identity is None:
             return  # its handler finds the signature in the form
@@ -217,6 +225,12 @@ class Gate:
             call.require(action, bucket, key, call.caller.uploader)
         else:
             call.require(action, bucket, key)
+
+
+def _slow_down(rates: Rates, name: str) -> None:
+    """Refuse who asks too often; raises S3Error: SlowDown."""
+    if not rates.take(name, time.monotonic()):
+        raise S3Error(Code.SlowDown)
 
 
 def _refuse_overrides(call: Call) -> None:

@@ -5,12 +5,14 @@ import base64
 import logging
 import secrets
 import time
+from collections import Counter
 
 from aiohttp.http_exceptions import LineTooLong
 
 from gateway.errors import Code, S3Error
 from gateway.web.answers import Answer, DateLine, error_answer, render_head, write_answer
 from gateway.web.call import Call, Services
+from gateway.web.client_address import is_trusted
 from gateway.web.connection import Connection, Request
 from gateway.web.cors import cors_headers
 from gateway.web.denials import note_denial
@@ -31,6 +33,8 @@ class S3Server:
 
     def __init__(self, services: Services, loop: asyncio.AbstractEventLoop) -> None:
         self.connections: set[Connection] = set()
+        self.open_connections = 0
+        self._of_address: Counter[str] = Counter()
         self._loop = loop
         self.go_on_with(services)
         self._dates = DateLine()
@@ -46,6 +50,11 @@ class S3Server:
         self._gate = Gate(services)
         self._write_timeout_s = limits.write_timeout_s
         self._tells_quotas = limits.quota_headers
+        workers = services.settings.server.worker_count
+        self._most_connections = max(limits.max_connections // workers, 1)
+        of_address = limits.connections_per_address
+        self._most_of_address = None if of_address is None else max(of_address // workers, 1)
+        self._trusted_proxies = services.settings.server.trusted_proxies
 
     def __call__(self) -> Connection:
         return Connection(self, self._loop)
@@ -81,6 +90,27 @@ class S3Server:
             self._abandon(request)
             raise ConnectionResetError from None
 
+    def opened(self, connection: Connection) -> bool:
+        """Take a connection among those that are answered; False: they are too many, or those of its address."""
+        peer, most = connection.peer, self._most_of_address
+        if self.open_connections >= self._most_connections:
+            return False
+        if most is not None and self._of_address[peer] >= most and not is_trusted(peer, self._trusted_proxies):
+            return False
+        self.connections.add(connection)
+        self.open_connections += 1
+        self._of_address[peer] += 1
+        return True
+
+    def closed(self, connection: Connection) -> None:
+        if connection not in self.connections:
+            return
+        self.connections.remove(connection)
+        self.open_connections -= 1
+        self._of_address[connection.peer] -= 1
+        if not self._of_address[connection.peer]:
+            del self._of_address[connection.peer]
+
     async def drain(self, timeout_s: float) -> None:
         """Let the requests that have begun finish; then, or after the time is up, close every connection."""
         self._draining = True
@@ -94,9 +124,11 @@ class S3Server:
             await asyncio.sleep(0.02)
         await asyncio.gather(*(connection.shut_down(_BREAK_OFF_S) for connection in tuple(self.connections)))
 
-    def render_refusal(self, error: BaseException | None) -> bytes:
-        """The bytes of an answer to a request that could not be parsed."""
-        code = Code.RequestHeaderSectionTooLarge if isinstance(error, LineTooLong) else Code.BadRequest
+    def render_refusal(self, error: Exception | None) -> bytes:
+        """All bytes of the answer to what could not be parsed; None: to a connection that is too many."""
+        code = Code.SlowDown if error is None else Code.BadRequest
+        if isinstance(error, LineTooLong):
+            code = Code.RequestHeaderSectionTooLarge
         request_id = new_request_id()
         answer = error_answer(S3Error(code), "", request_id, self._host_id)
         return render_head(answer, self._common(request_id), close=True) + answer.body

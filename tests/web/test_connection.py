@@ -31,6 +31,7 @@ class Server:
     port: int = 0
     raised: list[BaseException] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
+    most: int = 10
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     failed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -47,8 +48,21 @@ class Server:
             request.transport.write(f"{request.target}\n".encode())
         return request.keeps_alive
 
-    def render_refusal(self, error: Exception) -> bytes:
-        return b"refused\n"
+    @property
+    def open_connections(self) -> int:
+        return len(self.connections)
+
+    def opened(self, connection: Connection) -> bool:
+        if len(self.connections) >= self.most:
+            return False
+        self.connections.add(connection)
+        return True
+
+    def closed(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+
+    def render_refusal(self, error: Exception | None) -> bytes:
+        return b"too many\n" if error is None else b"refused\n"
 
 
 @dataclass
@@ -243,6 +257,20 @@ async def test_a_bug_ends_its_connection_and_no_other(server, caplog):
         other.writer.write(HEAD % 2)
         assert await other.reader.readline() == b"/2\n"
     assert "a bug" in caplog.text
+
+
+async def test_a_connection_that_is_too_many_is_told_so_and_closed(server):
+    server.most = 1
+    async with client_of(server) as first:
+        first.writer.write(HEAD % 1)
+        assert await first.reader.readline() == b"/1\n"
+        async with client_of(server) as second:
+            assert await second.told() == b"too many\n"
+        first.writer.write(HEAD % 2)
+        assert await first.reader.readline() == b"/2\n"
+    async with client_of(server) as third:
+        third.writer.write(HEAD % 3)
+        assert await third.reader.readline() in (b"/3\n", b"too many\n")
 
 
 async def test_nothing_is_read_behind_a_request_to_speak_something_else(server):
