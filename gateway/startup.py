@@ -15,11 +15,12 @@ from typing import NoReturn
 
 from cryptography import x509
 
+from gateway.budget import MemoryBudget
 from gateway.config import Listen, Settings, Tls
 from gateway.objects.background import Background
 from gateway.objects.collector import Collector
 from gateway.objects.places import confirm_origins, remember_origins
-from gateway.objects.rooms import MemoryBudget, Rooms
+from gateway.objects.rooms import Rooms
 from gateway.origin.base import Origin
 from gateway.origin.credentials import credentials_of
 from gateway.origin.directory import DirectoryOrigin

@@ -20,7 +20,7 @@ STEPS = (
     ("cache",),
     ("origin", "store"),
     ("s3", "sigv4", "policy"),
-    ("errors", "config", "threads", "bounded", "metrics", "private_files", "allocator"),
+    ("errors", "config", "threads", "bounded", "budget", "metrics", "private_files", "allocator"),
     ("origin_settings",),
     ("toml_fields", "toml_lines"),
 )
