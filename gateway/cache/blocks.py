@@ -238,7 +238,9 @@ class Blocks:
             try:
                 os.rename(fresh, target)
             except FileNotFoundError:
-                Path(target).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                parent = Path(target).parent
+                for folder in (parent.parent, parent):
+                    folder.mkdir(mode=0o700, exist_ok=True)
                 os.rename(fresh, target)
             self._count(name, charge - (0 if replaced is None else charge_of(replaced)))
             return True

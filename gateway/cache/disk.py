@@ -7,9 +7,9 @@ import asyncio
 import logging
 import os
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from gateway.cache.admission import Admission
 from gateway.cache.block_file import TRAILER_SIZE, Damaged
@@ -26,6 +26,9 @@ _READ_IF_CACHED: Final = getattr(os, "RWF_NOWAIT", 0)
 _log = logging.getLogger("anbar.cache")
 
 
+Start = Callable[[Coroutine[Any, Any, None], str], object]
+
+
 class DiskTier:
     """Blocks below one directory, at most `max_bytes` of all processes that share it.
 
@@ -33,10 +36,11 @@ class DiskTier:
     only while the board tells of additions that are not its own.
     """
 
-    def __init__(self, root: Path, max_bytes: int, board: Board, *, retry_s: float = 10.0) -> None:
-        """`retry_s`: how long a disk that has failed is left alone."""
+    def __init__(self, root: Path, max_bytes: int, board: Board, start: Start, *, retry_s: float = 10.0) -> None:
+        """`start` keeps a task until it ends. `retry_s`: how long a disk that has failed is left alone."""
         self._blocks = Blocks(root, max_bytes)
         self._board = board
+        self._start = start
         self._retry_s = retry_s
         self._threads = Threads(_THREADS, "cache")
         self._admission = Admission(max_bytes)
@@ -54,9 +58,10 @@ class DiskTier:
         """Bytes of the blocks that this process knows of."""
         return self._admission.size
 
-    async def start(self) -> None:
-        """Make the directory ready, if that can be done now."""
-        await self._prepare()
+    async def start(self, *, survey: bool = True) -> None:
+        """Make the directory ready, if that can be done now. It is looked through later: nobody waits for that."""
+        if await self._prepare() and survey:
+            self._start(self.survey(), "cache survey")
 
     async def close(self) -> None:
         self._files.close()
@@ -267,6 +272,8 @@ class DiskTier:
         except OSError as error:
             self._trouble(error)
             return False
+        if self._failing:
+            self._start(self.survey(), "cache survey")  # much may have happened there
         self._ready = True
         return True
 

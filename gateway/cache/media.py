@@ -15,7 +15,13 @@ from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, KeptA
 from gateway.origin.survey import Survey
 
 _LOOK_AT: Final = 1024
+"""Blocks of one request that are counted, kept or not."""
+
+_LOOK_ON_DISK: Final = 8
+"""Of them, those that may have been put on the common disk by another process."""
+
 _ASK_EARLY: Final = 8
+"""How near a missing block is that the origin is asked for before anything is answered."""
 
 
 class MediaCache:
@@ -66,7 +72,11 @@ class MediaCache:
         is_first_kept = await reader.begin()
         kept, missing = 0, None if is_first_kept else first
         for index in range(first, min(last, first + _LOOK_AT) + 1):
-            if is_first_kept if index == first else self._tiers.is_kept(block_name(name, index)):
+            if (
+                is_first_kept
+                if index == first
+                else await self._is_kept(name, index, look=index < first + _LOOK_ON_DISK)
+            ):
                 kept += min(end, (index + 1) * BLOCK) - max(offset, index * BLOCK)
             elif missing is None:
                 missing = index
@@ -77,6 +87,10 @@ class MediaCache:
         self._tiers.missed(kept, end - offset - kept)
         if first < missing < first + _ASK_EARLY:
             await reader.ask(missing)
+
+    async def _is_kept(self, name: bytes, index: int, *, look: bool) -> bool:
+        block = block_name(name, index)
+        return self._tiers.is_kept(block) or (look and await self._tiers.look(block))
 
     @property
     def md5_etags(self) -> bool:

@@ -1,23 +1,21 @@
 """Where blocks are kept and how they get there: memory, disk, and those that are on their way."""
 
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from gateway.budget import MemoryBudget
 from gateway.cache.block_file import label_of
 from gateway.cache.blocks import OpenBlock
 from gateway.cache.board import EVICTIONS, HIT_BYTES, HITS, MISS_BYTES, MISSES, PARTIALS, PASSED, Board
-from gateway.cache.disk import DiskTier, read_now
+from gateway.cache.disk import DiskTier, Start, read_now
 from gateway.cache.flights import Flight, Flights, Source
 from gateway.cache.memory import Held, MemoryTier
 from gateway.cache.names import BLOCK
 
 SMALL: Final = 128 << 10
 """Bytes of the largest block that is in memory where there is a disk for the others: above it, sendfile is cheaper."""
-
-Start = Callable[[Coroutine[Any, Any, None], str], object]
 
 
 class Tiers:
@@ -37,18 +35,14 @@ class Tiers:
     ) -> None:
         """Without `path` there is no disk tier. `times` go to Flights."""
         self.board = board
-        self.disk = None if path is None else DiskTier(path, max_bytes, board)
+        self.disk = None if path is None else DiskTier(path, max_bytes, board, start)
         self.memory = MemoryTier(memory_bytes, BLOCK if path is None else SMALL)
         self.flights = Flights(self, budget, start, board, now_s, **times)
-        self._start = start
         self._generation = board.generation
 
     async def start(self, *, survey: bool = True) -> None:
-        """Make the disk ready. What lies there is looked through later: nobody waits for that."""
         if self.disk is not None:
-            await self.disk.start()
-            if survey:
-                self._start(self.disk.survey(), "cache survey")
+            await self.disk.start(survey=survey)
 
     async def close(self) -> None:
         if self.disk is not None:
@@ -92,6 +86,15 @@ class Tiers:
     def is_kept(self, name: bytes) -> bool:
         """Is a block in a tier, as far as is known without looking?"""
         return name in self.memory or (self.disk is not None and self.disk.knows(name))
+
+    async def look(self, name: bytes) -> bool:
+        """Is a block on disk that this process has not heard of?"""
+        if self.disk is None or not self.disk.may_have(name) or self.flights.get(name) is not None:
+            return False
+        file = await self.disk.open(name)
+        if file is not None:
+            self.disk.release(file)
+        return file is not None
 
     def release(self, file: OpenBlock) -> None:
         if self.disk is not None:
