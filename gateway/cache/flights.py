@@ -222,6 +222,10 @@ class Run:
             self._announced = following
         self._changed.set()
 
+    def reaches(self, index: int) -> bool:
+        """Does its request go as far as this block?"""
+        return index <= self._last
+
     def join(self) -> None:
         """Somebody reads its blocks one after the other; to be ended by `part`."""
         self.readers += 1

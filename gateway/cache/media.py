@@ -69,24 +69,24 @@ class MediaCache:
     async def _prepare(self, reader: BlockReader, name: bytes, offset: int, end: int) -> None:
         """Say what is kept of the bytes, and hear what the origin says where it must be asked soon."""
         first, last = offset // BLOCK, (end - 1) // BLOCK
-        is_first_kept = await reader.begin()
-        kept, missing = 0, None if is_first_kept else first
+        missing: list[int] = []
+        kept = 0
+        is_kept = await reader.begin()
         for index in range(first, min(last, first + _LOOK_AT) + 1):
-            if (
-                is_first_kept
-                if index == first
-                else await self._is_kept(name, index, look=index < first + _LOOK_ON_DISK)
-            ):
+            if index > first:
+                is_kept = await self._is_kept(name, index, look=index < first + _LOOK_ON_DISK)
+            if is_kept:
                 kept += min(end, (index + 1) * BLOCK) - max(offset, index * BLOCK)
-            elif missing is None:
-                missing = index
-        if missing is None:
+            else:
+                missing.append(index)
+        if not missing:
             self._tiers.hit(end - offset)
             return
         reader.state = "partial" if kept else "miss"
         self._tiers.missed(kept, end - offset - kept)
-        if first < missing < first + _ASK_EARLY:
-            await reader.ask(missing)
+        for index in missing:
+            if first < index < first + _ASK_EARLY and await reader.ask(index):
+                break
 
     async def _is_kept(self, name: bytes, index: int, *, look: bool) -> bool:
         block = block_name(name, index)

@@ -73,10 +73,15 @@ class BlockReader:
         self.fetched_s = held.fetched_s
         return True
 
-    async def ask(self, index: int) -> None:
-        """Hear of a later block as well, which is not kept, before anything is answered."""
+    async def ask(self, index: int) -> bool:
+        """Hear of a later block as well, which is not kept, before anything is answered; no more need be asked then.
+
+        Of one that comes with the first one's request nothing new is to be heard.
+        """
         if self._direct is not None:
-            return
+            return True
+        if self._run is not None and self._run.reaches(index):
+            return False
         name = block_name(self._source.body.name, index)
         flight = self._tiers.flights.get(name) or self._tiers.flights.fetch(self._source, index, self._last)
         if flight is not None:
@@ -86,6 +91,7 @@ class BlockReader:
                 await flight.beyond(0)
             finally:
                 self._tiers.flights.leave(flight)
+        return True
 
     async def read(self, offset: int, size: int) -> bytes:
         index, within = divmod(offset, BLOCK)

@@ -157,6 +157,21 @@ async def test_a_body_that_is_gone_but_for_its_first_block_is_said_to_be_gone(wa
         await warm.open("large")
 
 
+async def test_a_body_whose_first_block_is_just_arriving_for_another_is_said_to_be_gone():
+    async with worker() as warm:
+        warm.put("large", LARGE)
+        pause = warm.origin.faults.pause("read")
+        part = asyncio.ensure_future(warm.get("large", 0, 10))
+        await pause.reached.wait()
+        whole = asyncio.ensure_future(warm.open("large"))
+        await asyncio.sleep(0)
+        await warm.origin.delete("media/large")
+        pause.resume.set()
+        assert await part == LARGE[:10]
+        with pytest.raises(BodyNotFound):
+            await whole
+
+
 async def test_followers_hear_of_a_failure(warm):
     warm.put("small", SMALL)
     pause = warm.origin.faults.pause("open")
