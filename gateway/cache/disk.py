@@ -48,7 +48,8 @@ class DiskTier:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._files: OpenFiles[OpenBlock] = OpenFiles(min(_MOST_OPEN, max(soft // 8, 8)))
         self._opening: dict[bytes, asyncio.Future[None]] = {}
-        self._ready = self._failing = self._listed = False
+        self._ready = self._failing = False
+        self._listed = self._outdated = self._surveying = False
         self._retry_at = 0.0
         self._seen = board.additions
         self._own = 0
@@ -61,15 +62,30 @@ class DiskTier:
     async def start(self, *, survey: bool = True) -> None:
         """Make the directory ready, if that can be done now. It is looked through later: nobody waits for that."""
         if await self._prepare() and survey:
-            self._start(self.survey(), "cache survey")
+            self.look_anew()
 
     async def close(self) -> None:
         self._files.close()
         await self._threads.close()
         self._blocks.close()
 
-    async def survey(self) -> None:
-        """Learn what lies there from earlier runs and from other processes."""
+    def look_anew(self) -> None:
+        """Learn what lies there from earlier runs and from other processes, who may have removed any of it."""
+        self._admission.clear()
+        self._listed, self._outdated = False, True
+        if not self._surveying:
+            self._surveying = True
+            self._start(self._survey(), "cache survey")
+
+    async def _survey(self) -> None:
+        try:
+            while self._outdated:
+                self._outdated = False
+                await self._look_through()
+        finally:
+            self._surveying = False
+
+    async def _look_through(self) -> None:
         seen, own = self._board.additions, self._own
         try:
             for start in range(0, len(FOLDERS), _FOLDERS_AT_ONCE):
@@ -80,7 +96,7 @@ class DiskTier:
         except OSError as error:
             self._trouble(error)
             return
-        self._seen, self._own, self._listed = seen, self._own - own, True
+        self._seen, self._own, self._listed = seen, self._own - own, not self._outdated
 
     def may_have(self, name: bytes) -> bool:
         """Is a block there, as far as is known without looking?"""
@@ -273,7 +289,7 @@ class DiskTier:
             self._trouble(error)
             return False
         if self._failing:
-            self._start(self.survey(), "cache survey")  # much may have happened there
+            self.look_anew()  # much may have happened there
         self._ready = True
         return True
 

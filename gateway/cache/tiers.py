@@ -165,9 +165,11 @@ class Tiers:
         self.board.counts[EVICTIONS] += self.memory.put(name, held)
 
     def _remembered(self, name: bytes) -> Held | None:
-        """A block in memory. Once somebody has purged something there is none: memory cannot tell what it was."""
+        """A block in memory. Once somebody has purged something there is none, since memory cannot tell what it was."""
         generation = self.board.generation
         if generation != self._generation:
             self._generation = generation
             self.memory.clear()
+            if self.disk is not None:
+                self.disk.look_anew()
         return self.memory.get(name)
