@@ -68,7 +68,7 @@ async def open_rooms(
     budget = MemoryBudget(settings.limits.memory_budget)
     origins: dict[str, Origin] = {}
     board = Board(board_path(settings.store.path) if warming or not beside else None)
-    tiers = _open_tiers(settings.cache, board, budget, background)
+    tiers = _open_tiers(settings.cache, board, budget, background, write_through=warming)
     try:
         await confirm_origins(store.database, settings.roots)
         for name, origin in settings.origins.items():
@@ -100,7 +100,9 @@ async def open_rooms(
         await hashing.close()
 
 
-def _open_tiers(settings: Cache, board: Board, budget: MemoryBudget, background: Background) -> Tiers:
+def _open_tiers(
+    settings: Cache, board: Board, budget: MemoryBudget, background: Background, *, write_through: bool
+) -> Tiers:
     return Tiers(
         board,
         budget,
@@ -109,6 +111,7 @@ def _open_tiers(settings: Cache, board: Board, budget: MemoryBudget, background:
         memory_bytes=settings.memory_bytes,
         path=settings.path,
         max_bytes=settings.max_bytes,
+        write_through=write_through,
     )
 
 

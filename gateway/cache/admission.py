@@ -16,7 +16,8 @@ from typing import Final
 _SMALL_SHARE: Final = 10
 _MOST_COUNTED: Final = 3
 _WORTH_KEEPING: Final = 2
-_FINGERPRINT: Final = 8
+_DIGEST: Final = 8
+_NUMBER: Final = 4
 _LEAST_CHARGE: Final = 512
 
 
@@ -77,7 +78,7 @@ class Admission:
         evicted: list[bytes] = []
         while self.size + size > self.capacity:
             evicted += self._evict()
-        known = self._ghost.pop(name[:_FINGERPRINT] + name[-4:], None)
+        known = self._ghost.pop(_fingerprint(name), None)
         if known is not None:
             self._ghost_size -= known
         self._insert(name, Entry(size, in_main=known is not None))
@@ -102,6 +103,20 @@ class Admission:
             for name in self._evict():
                 return name
         return None
+
+    def remembers(self, name: bytes) -> bool:
+        """Was it here, or nearly, not long ago?"""
+        return _fingerprint(name) in self._ghost
+
+    def remember(self, name: bytes, size: int) -> None:
+        """It was asked for once and is not kept; whoever comes again goes to main. As many bytes as main holds."""
+        fingerprint = _fingerprint(name)
+        self._ghost_size += size - self._ghost.pop(fingerprint, 0)
+        self._ghost[fingerprint] = size
+        most = self.capacity - self.capacity // _SMALL_SHARE
+        while self._ghost_size > most:
+            _, gone = self._ghost.popitem(last=False)
+            self._ghost_size -= gone
 
     def discard(self, name: bytes) -> None:
         """It is kept no more, for whatever reason; fine if it never was."""
@@ -146,7 +161,7 @@ class Admission:
             return []
         del self._entries[name]
         self.size -= entry.size
-        self._remember(name, entry.size)
+        self.remember(name, entry.size)
         return [name]
 
     def _leave_main(self) -> list[bytes]:
@@ -160,12 +175,7 @@ class Admission:
             entry.uses -= 1
             self._main[name] = None
 
-    def _remember(self, name: bytes, size: int) -> None:
-        """As many bytes as the main queue holds."""
-        fingerprint = name[:_FINGERPRINT] + name[-4:]
-        self._ghost_size += size - self._ghost.pop(fingerprint, 0)
-        self._ghost[fingerprint] = size
-        most = self.capacity - self.capacity // _SMALL_SHARE
-        while self._ghost_size > most:
-            _, gone = self._ghost.popitem(last=False)
-            self._ghost_size -= gone
+
+def _fingerprint(name: bytes) -> bytes:
+    """Of a block: some of the body's digest, and the number."""
+    return name[:_DIGEST] + name[-_NUMBER:]

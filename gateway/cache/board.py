@@ -1,8 +1,9 @@
 """What the processes of one installation tell each other about the cache, in a small file that all of them map.
 
-64-bit numbers in the machine's own order: first which format this is, a *generation* that a purge raises, and how many
-blocks were ever put on disk, by anybody; then one slot for each worker, its process id and what it has counted. A slot
-whose process is gone is anybody's. Without the file (a full disk) a process keeps the same numbers to itself.
+64-bit numbers in the machine's own order: first which format this is, a *generation* that a purge raises, how many
+blocks were ever put on disk, by anybody, and how many workers there are; then one slot for each worker, its process id
+and what it has counted. A slot whose process is gone is anybody's. Without the file (a full disk) a process keeps the
+same numbers to itself.
 """
 
 import contextlib
@@ -51,6 +52,7 @@ COUNTED: Final = (
 _FORMAT: Final = 0x31_4452_414F_4252
 _GENERATION: Final = 1
 _ADDITIONS: Final = 2
+_JOINED: Final = 3
 _HEADER: Final = 4
 _SLOT: Final = 32
 _SLOTS: Final = 64
@@ -90,7 +92,8 @@ class Board:
                         self._words[index] = 0
                     self._words[start] = os.getpid()
                     self.counts = self._words[start : start + _SLOT]
-                    return
+                    break
+            self._count_workers()
 
     @property
     def generation(self) -> int:
@@ -102,6 +105,12 @@ class Board:
     def additions(self) -> int:
         """How many blocks all processes have put on disk."""
         found: int = self._words[_ADDITIONS]
+        return found
+
+    @property
+    def is_shared(self) -> bool:
+        """Is there another worker? One that died counts until somebody comes or goes."""
+        found: bool = self._words[_JOINED] > 1
         return found
 
     def begin_generation(self) -> None:
@@ -120,12 +129,17 @@ class Board:
 
     def close(self) -> None:
         if self.counts[0] == os.getpid():
-            self.counts[0] = 0
+            with self._locked():
+                self.counts[0] = 0
+                self._count_workers()
         self.counts = memoryview(bytearray(_SLOT * 8)).cast("Q")
         self._words = memoryview(bytearray(self._words)).cast("Q")
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+    def _count_workers(self) -> None:
+        self._words[_JOINED] = sum(is_alive(self._words[start]) for start in range(_HEADER, _WORDS, _SLOT))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -108,6 +108,14 @@ class DiskTier:
         """Is a block there for sure, unless it was damaged or removed?"""
         return name in self._admission
 
+    def remembers(self, name: bytes) -> bool:
+        """Was a block asked for not long ago that is not there?"""
+        return self._admission.remembers(name)
+
+    def remember(self, name: bytes, size: int) -> None:
+        """A block was asked for once, and is not there."""
+        self._admission.remember(name, charge_of(size))
+
     def at_hand(self, name: bytes) -> OpenBlock | None:
         """A block's open file, found right, untouched since; to be given back by `release`."""
         file = self._files.take(_text(name))

@@ -7,15 +7,15 @@ and nobody reads them; all of them come out of one budget.
 """
 
 import asyncio
+import itertools
 import logging
-from bisect import bisect_right
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from gateway.budget import MemoryBudget
 from gateway.cache.board import FAILURES, FILLS, FOLLOWERS, REQUESTS, Board
-from gateway.cache.memory import Held
+from gateway.cache.memory import Block
 from gateway.cache.names import BLOCK, block_count, block_name, block_size
 from gateway.origin.base import BodyReader, KeptAs, Origin
 from gateway.origin.errors import OriginDown, OriginError
@@ -25,6 +25,7 @@ AHEAD: Final = 2
 
 _PIECE: Final = 512 << 10
 _POLL_S: Final = 0.02
+_numbers = itertools.count(1)
 _log = logging.getLogger("anbar.cache")
 
 
@@ -49,7 +50,7 @@ class Keeper(Protocol):
         """Keep a block that has arrived, if it can be."""
         ...
 
-    async def find_elsewhere(self, name: bytes) -> Held | None:
+    async def find_elsewhere(self, name: bytes) -> Block | None:
         """A block that another process has put on the common disk meanwhile."""
         ...
 
@@ -61,68 +62,49 @@ class Keeper(Protocol):
 class Flight:
     """One block, as far as it has arrived. `generation` is that of the board when it was announced."""
 
-    __slots__ = (
-        "_ends",
-        "_waiters",
-        "arrived",
-        "ended",
-        "error",
-        "fetched_s",
-        "generation",
-        "pieces",
-        "run",
-        "size",
-        "users",
-    )
+    __slots__ = ("_waiters", "block", "ended", "error", "generation", "run", "size", "users")
 
     def __init__(self, size: int, run: "Run", generation: int) -> None:
         self.size = size
         self.run = run
         self.generation = generation
-        self.pieces: list[bytes] = []
-        self.arrived = 0
-        self.fetched_s = 0
+        self.block = Block()
         self.users = 0
         self.ended = False
         self.error: OriginError | None = None
-        self._ends: list[int] = []
         self._waiters: list[asyncio.Future[None]] = []
 
     @property
     def whole(self) -> bool:
-        return self.arrived == self.size
+        return self.block.size == self.size
 
     def add(self, piece: bytes) -> None:
-        self.pieces.append(piece)
-        self.arrived += len(piece)
-        self._ends.append(self.arrived)
-        self.wake()
+        self.block.add(piece)
+        self._wake()
+
+    def arrive(self, block: Block) -> None:
+        """All of it is here at once."""
+        self.block = block
+        self._wake()
 
     def fail(self, error: OriginError) -> None:
         self.error = error
-        self.wake()
-
-    def wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._wake()
 
     async def beyond(self, offset: int) -> None:
         """Wait until the byte at `offset` is here; raises OriginError where it will not come."""
-        while self.arrived <= offset:
+        while self.block.size <= offset:
             if self.error is not None:
                 raise self.error
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
 
-    def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes from `offset`, of one piece as it came; the first of them must be here."""
-        index = bisect_right(self._ends, offset)
-        piece = self.pieces[index]
-        start = offset - (self._ends[index] - len(piece))
-        return piece if not start and len(piece) <= size else piece[start : start + size]
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 class Flights:
@@ -203,7 +185,8 @@ class Run:
         self._waiting: dict[int, Flight] = {}
         self._announced = first - 1
         self._reader: BodyReader | None = None
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Future[None] | None = None
+        self.number = next(_numbers)
         self.readers = 0
         self._followed = False
 
@@ -220,7 +203,7 @@ class Run:
                 break
             self._waiting[following] = flight
             self._announced = following
-        self._changed.set()
+        self._wake()
 
     def reaches(self, index: int) -> bool:
         """Does its request go as far as this block?"""
@@ -236,7 +219,7 @@ class Run:
     def part(self) -> None:
         """A reader wants nothing more of it."""
         self.readers -= 1
-        self._changed.set()
+        self._wake()
 
     async def go(self) -> None:
         """Fetch block after block, until there are no more or nobody wants them."""
@@ -260,8 +243,8 @@ class Run:
         while self._next > self._announced:
             if not self.readers:
                 return False
-            self._changed.clear()
-            await self._changed.wait()
+            self._changed = asyncio.get_running_loop().create_future()
+            await self._changed
             if self._next > self._last:
                 return False
         return True
@@ -302,10 +285,9 @@ class Run:
 
     async def _look_elsewhere(self, name: bytes, flight: Flight) -> None:
         """Another process may have put the block on the common disk a moment ago."""
-        held = await self._flights.keeper.find_elsewhere(name)
-        if held is not None and len(held.data) == flight.size:
-            flight.fetched_s = held.fetched_s
-            flight.add(held.data)
+        block = await self._flights.keeper.find_elsewhere(name)
+        if block is not None and block.size == flight.size:
+            flight.arrive(block)
 
     async def _receive(self, index: int, flight: Flight) -> None:
         start = index * BLOCK
@@ -314,11 +296,16 @@ class Run:
             source = self._source
             end = min((self._last + 1) * BLOCK, source.body.size)
             self._reader = await source.origin.open(source.location, source.etag, start, end - start)
-        flight.fetched_s = self._flights.now_s()
-        while not flight.whole:
-            piece = await self._reader.read(start + flight.arrived, min(_PIECE, flight.size - flight.arrived))
+        block = flight.block
+        block.fetched_s = self._flights.now_s()
+        while block.size < flight.size:
+            piece = await self._reader.read(start + block.size, min(_PIECE, flight.size - block.size))
             flight.add(bytes(piece))
         self._flights.board.counts[FILLS] += 1
+
+    def _wake(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
 
     def _close_reader(self) -> None:
         reader, self._reader = self._reader, None

@@ -43,7 +43,8 @@ class MediaCache:
         if found is None:
             return None
         self._tiers.hit(size)
-        return HeldReader(found.data, offset, found.fetched_s)
+        data, fetched_s = found
+        return HeldReader(data, offset, fetched_s)
 
     async def open(
         self,

@@ -20,9 +20,8 @@ _BODY_NAME_SIZE: Final = 20
 
 def body_name(*facts: str) -> bytes:
     """The name of the body of which all these facts hold, in their order."""
-    encoded = [fact.encode("utf-8", "surrogatepass") for fact in facts]
-    lengths = ",".join([str(len(fact)) for fact in encoded]).encode()
-    return blake2b(b"\0".join([lengths, *encoded]), digest_size=_BODY_NAME_SIZE).digest()
+    text = f"{tuple(map(len, facts))}{''.join(facts)}"
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_BODY_NAME_SIZE).digest()
 
 
 def block_name(body: bytes, index: int) -> bytes:

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from gateway.cache.blocks import OpenBlock
 from gateway.cache.flights import AHEAD, Flight, Run, Source
-from gateway.cache.memory import Held
+from gateway.cache.memory import Block
 from gateway.cache.names import BLOCK, block_name, block_size
 from gateway.cache.tiers import Tiers
 from gateway.origin.base import BodyReader, FileRegion
@@ -52,7 +52,7 @@ class BlockReader:
         self._offset = offset
         self._end = end
         self._index = -1
-        self._held: Held | OpenBlock | Flight | None = None
+        self._held: Block | OpenBlock | Flight | None = None
         self._run: Run | None = None
         self._direct: BodyReader | None = None
         self.state: State = "hit"
@@ -101,11 +101,11 @@ class BlockReader:
             if self._direct is not None:
                 return await self._direct.read(offset, size)
             held, wanted = self._held, min(size, block_size(self._source.body.size, index) - within)
-            if isinstance(held, Held):
-                return held.data[within : within + wanted]
+            if isinstance(held, Block):
+                return held.read(within, wanted)
             if isinstance(held, Flight):
                 await held.beyond(within)
-                return held.read(within, wanted)
+                return held.block.read(within, wanted)
             if isinstance(held, OpenBlock):
                 data = await self._read_file(held, within, wanted)
                 if data:
@@ -154,7 +154,7 @@ class BlockReader:
         if index == self._index and held is not None and not (isinstance(held, Flight) and held.ended):
             return
         name = block_name(self._source.body.name, index)
-        found = await self._tiers.find(name)
+        found = await self._tiers.find(name, 0 if self._run is None else self._run.number)
         if found is None and isinstance(held, Flight) and index == self._index:
             return  # it was kept nowhere: whoever has it reads it to its end
         if found is None:

@@ -328,6 +328,63 @@ async def test_blocks_of_every_size_stay_within_bounds(path):
         assert warm.counted("evictions") > 20
 
 
+async def test_what_is_asked_for_once_is_put_on_disk_in_the_end_and_what_is_asked_for_again_at_once(path):
+    origin = MemoryOrigin(own_keys=True)
+    async with worker(origin, path, write_through=False) as warm:
+        for key in ("once", "twice"):
+            warm.put(key, LARGE[:BIG] + key.encode())
+            await warm.get(key)
+        await warm.rest()
+        assert lying(path) == 0
+        assert await warm.ask("twice") == ("hit", LARGE[:BIG] + b"twice")
+        await warm.rest()
+        assert file_of(warm, path, "twice").exists()
+        assert not file_of(warm, path, "once").exists()
+        assert await warm.ask("twice") == ("hit", LARGE[:BIG] + b"twice")
+        rows = warm.rows
+    async with worker(origin, path) as again:
+        again.rows = rows
+        await again.rest()
+        for key in ("once", "twice"):
+            assert await again.ask(key) == ("hit", LARGE[:BIG] + key.encode())
+    assert origin.faults.seen.count("open") == 2
+
+
+async def test_what_comes_again_after_it_has_left_memory_is_put_on_disk_at_once(path):
+    async with worker(path=path, write_through=False, memory=1 << 20) as warm:
+        await warm.rest()
+        for number in range(12):
+            warm.put(f"{number}", LARGE[number : number + BIG])
+            await warm.get(f"{number}")
+        assert await warm.ask("0") == ("miss", LARGE[:BIG])
+        await warm.rest()
+        assert file_of(warm, path, "0").exists()
+        assert lying(path) < 2 * BIG
+        assert await warm.ask("0") == ("hit", LARGE[:BIG])
+
+
+async def test_what_is_purged_is_not_put_on_disk_in_the_end(path):
+    async with worker(path=path, write_through=False) as warm:
+        warm.put("once", LARGE[:BIG])
+        await warm.get("once")
+        await warm.rest()
+        warm.board.begin_generation()
+    assert lying(path) == 0
+
+
+async def test_where_other_workers_look_everything_is_put_at_once(path, tmp_path):
+    one, two = Board(tmp_path / "board"), Board(tmp_path / "board")
+    one.join()
+    two.join()
+    async with worker(path=path, board=one, write_through=False) as warm:
+        warm.put("once", LARGE[:BIG])
+        await warm.get("once")
+        await warm.rest()
+        assert file_of(warm, path, "once").exists()
+    two.close()
+    one.close()
+
+
 def test_a_count_that_a_crash_left_wrong_is_set_right(path):
     blocks = Blocks(path, 1 << 20)
     blocks.prepare()

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.caller import Caller
 from tests.support.gateway import DEMO_POLICY, OTHER_POLICY, Gateway, GatewayError
+from tests.support.raw_http import eventually
 from tests.support.s3_gateway import s3_gateway
 from tests.support.scripted_origin import ScriptedOrigin
 
@@ -44,9 +45,11 @@ def states(gateway: Gateway) -> list[str | None]:
     return [answer.header("x-cache") for answer, _ in answers]
 
 
-def all_warm(gateway: Gateway) -> None:
+def all_warm(gateway: Gateway, *, on_disk: bool) -> None:
     states(gateway)
     assert states(gateway) == ["hit"] * 4
+    blocks = gateway.directory / "var/cache/blocks"
+    assert not on_disk or eventually(lambda: sum(each.is_file() for each in blocks.rglob("*")) == 7, within_s=10)
 
 
 def purged(gateway: Gateway, *options: str) -> tuple[int, int]:
@@ -68,7 +71,7 @@ def purged(gateway: Gateway, *options: str) -> tuple[int, int]:
 )
 def test_a_purge_is_seen_by_the_next_request(running, options, blocks, kept):
     gateway, _, on_disk = running
-    all_warm(gateway)
+    all_warm(gateway, on_disk=on_disk)
     count, size = purged(gateway, *options)
     assert count == (blocks if on_disk else 0)
     assert (size > 0) is (count > 0)
@@ -83,7 +86,7 @@ def test_two_ways_to_say_what_is_to_go_are_wrong_usage(running):
 
 def test_stats_tell_what_was_counted(running):
     gateway, _, on_disk = running
-    all_warm(gateway)
+    all_warm(gateway, on_disk=on_disk)
     before = json.loads(gateway.command("cache", "stats", "--json"))
     states(gateway)
     after = json.loads(gateway.command("cache", "stats", "--json"))

@@ -84,6 +84,7 @@ async def worker(
     memory: int = MEMORY,
     disk: int = DISK,
     survey: bool = True,
+    write_through: bool = True,
     **times: float,
 ) -> AsyncIterator[Worker]:
     """A worker's cache, in memory alone or with a directory."""
@@ -91,7 +92,15 @@ async def worker(
     board = Board(None) if board is None else board
     background, clock = Background(), Clock()
     tiers = Tiers(
-        board, MemoryBudget(budget), background.start, clock, memory_bytes=memory, path=path, max_bytes=disk, **times
+        board,
+        MemoryBudget(budget),
+        background.start,
+        clock,
+        memory_bytes=memory,
+        path=path,
+        max_bytes=disk,
+        write_through=write_through,
+        **times,
     )
     await tiers.start(survey=survey)
     found = Worker(tiers, board, background, origin, clock)
