@@ -2,7 +2,7 @@
 
 A trace of requests whose popularity follows Zipf's law, all objects of one size; the cache holds a part of them. Then
 the same with a scan in its middle: objects that are asked for once and never again, ten times what the cache holds,
-whose own requests are not counted. The best is Belady's: what is asked for again the latest goes, or is not kept at all.
+whose own requests are not counted. The best is Belady's: what is asked for again the latest goes, or is never kept.
 """
 
 import argparse

@@ -81,6 +81,7 @@ secret_access_key = {{ file = "origin-secret" }}
 _CACHE = """\
 [cache]
 path = "{cache}"
+memory_bytes = "32MiB"
 """
 _POLICY = """\
 project = "bench"

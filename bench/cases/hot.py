@@ -54,7 +54,7 @@ class ColdGet:
 
     def measure(self, environment: Environment) -> Sample:
         seconds = min(environment.seconds, 0.5)
-        count = int(seconds * min(4000, (2 << 30) / self._size)) + 16  # more than there is time for
+        count = int(seconds * min(12_000, (3 << 30) / self._size)) + 16  # more than there is time for
         paths = [f"/{BUCKET}/{self.name}/{number}" for number in itertools.islice(self._numbers, count)]
         loads = []
         for gateway in (environment.forwarder, environment.keeper):

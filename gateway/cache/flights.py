@@ -24,6 +24,7 @@ AHEAD: Final = 2
 """How many blocks are announced beyond the one that is read."""
 
 _PIECE: Final = 512 << 10
+_AT_ONCE: Final = 64 << 10
 _POLL_S: Final = 0.02
 _numbers = itertools.count(1)
 _log = logging.getLogger("anbar.cache")
@@ -299,8 +300,7 @@ class Run:
         block = flight.block
         block.fetched_s = self._flights.now_s()
         while block.size < flight.size:
-            piece = await self._reader.read(start + block.size, min(_PIECE, flight.size - block.size))
-            flight.add(bytes(piece))
+            flight.add(await _read_piece(self._reader, start + block.size, flight.size - block.size))
         self._flights.board.counts[FILLS] += 1
 
     def _wake(self) -> None:
@@ -311,3 +311,14 @@ class Run:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()
+
+
+async def _read_piece(reader: BodyReader, offset: int, left: int) -> bytes:
+    """The next bytes as they come; few are waited for together, as nobody is woken for less."""
+    data = await reader.read(offset, min(_PIECE, left))
+    if left > _AT_ONCE or len(data) == left:
+        return bytes(data)
+    pieces = [data]
+    while (missing := left - sum(map(len, pieces))) > 0:
+        pieces.append(await reader.read(offset + left - missing, missing))
+    return b"".join(pieces)
