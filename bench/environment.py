@@ -76,6 +76,11 @@ class Environment:
         return self._started(Gateway(self._in_memory() / "forwarder", self.upstream))
 
     @cached_property
+    def keeper(self) -> Gateway:
+        """The same, which keeps what it has read, on disk and in memory."""
+        return self._started(Gateway(self._in_memory() / "keeper", self.upstream, cache=self._root / "cache"))
+
+    @cached_property
     def signer(self) -> Signer:
         return Signer(self.gateway.address, self.gateway.key)
 

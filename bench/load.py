@@ -130,6 +130,22 @@ def run(
     return Load(len(latencies), spent, took, tuple(latencies))
 
 
+def each_once(address: tuple[str, int], requests: Sequence[Request]) -> None:
+    """Send every request once, one after the other; raises BadAnswer."""
+    buffer = memoryview(bytearray(1 << 20))
+    connection = _Connection(address, False)
+    try:
+        for request in requests:
+            sent = connection.send(request)
+            while not sent:
+                select.select([], [connection.socket], [], _TIMEOUT_S)
+                sent = connection.send_on()
+            while not connection.receive(buffer):
+                pass
+    finally:
+        connection.socket.close()
+
+
 def _stretch(connections: Sequence[_Connection], source: Iterator[Request], seconds: float) -> list[int]:
     """Keep every connection busy until the time is over and every answer is there; give their times in ns."""
     buffer = memoryview(bytearray(1 << 20))

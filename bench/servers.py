@@ -78,10 +78,16 @@ access_key_id = {{ file = "origin-key" }}
 secret_access_key = {{ file = "origin-secret" }}
 """
 
+_CACHE = """\
+[cache]
+path = "{cache}"
+memory_bytes = "32MiB"
+"""
 _POLICY = """\
 project = "bench"
 [categories.media]
 origin = "local"
+cache = true
 [principals.ops]
 role = "admin"
 """
@@ -148,18 +154,22 @@ class AccessKey:
 class Gateway:
     """An installation in `root`, with one project, one bucket and one key; bodies are in files, or at an upstream."""
 
-    def __init__(self, root: Path, upstream: Upstream | None = None) -> None:
+    def __init__(self, root: Path, upstream: Upstream | None = None, *, cache: Path | None = None) -> None:
+        """`cache`: where it keeps what it has read; None: it keeps nothing."""
         self.root = root
         self.store = root / "var" / "anbar.sqlite"
         self.objects = root / "var" / "objects"
         self._config = root / "gateway.toml"
         self._process: subprocess.Popen[bytes] | None = None
         (root / "policies").mkdir(parents=True)
-        self._config.write_text(_GATEWAY + (_S3.format(upstream=upstream.port) if upstream else _DIRECTORY))
+        origin = _S3.format(upstream=upstream.port) if upstream else _DIRECTORY
+        self._config.write_text(_GATEWAY + origin + (_CACHE.format(cache=cache) if cache else ""))
         for name in ("origin-key", "origin-secret"):
             (root / name).write_text(name)
             (root / name).chmod(0o600)
-        (root / "policies" / "bench.toml").write_text(_POLICY)
+        (root / "policies" / "bench.toml").write_text(
+            _POLICY.replace("cache = true\n", "" if cache is None else "cache = true\n")
+        )
         self._anbar("init", "--dir", root)
         created = self._anbar("keys", "create", "--project", "bench", "--principal", "ops", "--json", config=True)
         self.key = AccessKey(**json.loads(created))

@@ -264,6 +264,23 @@ class Limits(Table):
         return self
 
 
+class Cache(Table):
+    """Where bodies that come from S3 origins are kept close, and how much of them."""
+
+    path: FilePath | None = Field(
+        default=None,
+        description="The directory of what is kept on disk; made when missing. On a local disk, apart from everything "
+        "else that must not be full. Unset: bodies are kept in memory only.",
+    )
+    max_bytes: Annotated[PositiveSize, Field(ge=16 * MIB)] = Field(
+        default=10 * GIB, description="How much may be on disk, of all workers together."
+    )
+    memory_bytes: Size = Field(
+        default=128 * MIB,
+        description="How much each worker may hold in memory; with a `path` only pieces of up to 128 KiB. 0: nothing.",
+    )
+
+
 class Settings(Table):
     """All of gateway.toml."""
 
@@ -272,6 +289,7 @@ class Settings(Table):
     secrets: Secrets
     origins: Annotated[dict[Name, OriginSettings], Field(min_length=1)]
     policies: Policies
+    cache: Cache = Cache()
     limits: Limits = Limits()
     _directory: Path = PrivateAttr(Path())
 

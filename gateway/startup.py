@@ -15,12 +15,16 @@ from typing import NoReturn
 
 from cryptography import x509
 
-from gateway.config import Listen, Settings, Tls
+from gateway.budget import MemoryBudget
+from gateway.cache.board import Board, board_path
+from gateway.cache.media import MediaCache
+from gateway.cache.tiers import Tiers
+from gateway.config import Cache, Listen, Settings, Tls
 from gateway.objects.background import Background
 from gateway.objects.collector import Collector
 from gateway.objects.locks import KeyedLocks
 from gateway.objects.places import confirm_origins, remember_origins
-from gateway.objects.rooms import MemoryBudget, Rooms
+from gateway.objects.rooms import Rooms
 from gateway.origin.base import Origin
 from gateway.origin.credentials import credentials_of
 from gateway.origin.directory import DirectoryOrigin
@@ -54,25 +58,38 @@ class TlsError(Exception):
 
 
 @contextlib.asynccontextmanager
-async def open_rooms(settings: Settings, store: Store, *, beside: bool = False) -> AsyncIterator[Rooms]:
+async def open_rooms(
+    settings: Settings, store: Store, *, beside: bool = False, warming: bool = False
+) -> AsyncIterator[Rooms]:
     """What operations on objects need; at the end it waits for what they have begun, and closes the origins.
 
-    `beside`: another process may be serving. Raises StartError; OriginError: an origin is another one, or not there.
+    `beside`: another process may be serving, and keeps what is read; `warming`: this one does, too.
+    Raises StartError; OriginError: an origin is another one, or not there.
     """
     background, hashing, memory = Background(), Threads(_HASHING_THREADS, "hash"), StreamMemory()
+    budget = MemoryBudget(settings.limits.memory_budget // settings.server.worker_count)
     origins: dict[str, Origin] = {}
+    board = Board(board_path(settings.store.path) if warming or not beside else None)
+    tiers = _open_tiers(settings.cache, board, budget, background, write_through=warming)
     try:
         await confirm_origins(store.database, settings.roots)
         for name, origin in settings.origins.items():
             origins[name] = open_origin(name, origin, beside=beside, memory=memory)
         await remember_origins(store.database, settings.roots)
+        if warming or (not beside and _has_s3(settings)):
+            if not beside:
+                board.join()
+            await tiers.start(survey=not beside)
+            for name, origin in settings.origins.items():
+                if isinstance(origin, S3OriginSettings):
+                    origins[name] = MediaCache(origins[name], tiers)
         yield Rooms(
             store=store,
             origins=origins,
             limits=settings.limits,
             background=background,
             collector=Collector(store.catalog, origins, background, now_s, store.database.runs),
-            budget=MemoryBudget(settings.limits.memory_budget // settings.server.worker_count),
+            budget=budget,
             now_s=now_s,
             hashing=hashing,
             locks=KeyedLocks(store.database.runs),
@@ -82,7 +99,28 @@ async def open_rooms(settings: Settings, store: Store, *, beside: bool = False) 
         await background.close(settings.limits.drain_s)
         for opened in origins.values():
             await opened.close()
+        await tiers.close()
+        board.close()
         await hashing.close()
+
+
+def _open_tiers(
+    settings: Cache, board: Board, budget: MemoryBudget, background: Background, *, write_through: bool
+) -> Tiers:
+    return Tiers(
+        board,
+        budget,
+        background.start,
+        now_s,
+        memory_bytes=settings.memory_bytes,
+        path=settings.path,
+        max_bytes=settings.max_bytes,
+        write_through=write_through,
+    )
+
+
+def _has_s3(settings: Settings) -> bool:
+    return any(isinstance(origin, S3OriginSettings) for origin in settings.origins.values())
 
 
 def now_s() -> int:

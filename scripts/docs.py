@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gateway.config import Limits, Policies, Secrets, Server, Store
+from gateway.config import Cache, Limits, Policies, Secrets, Server, Store
 from gateway.origin.providers import PROVIDERS
 from gateway.origin_settings import DirectoryOriginSettings, OriginCapabilities, S3OriginSettings
 from gateway.policy.schema import render_policy_schema
@@ -33,7 +33,7 @@ DOCS = ROOT / "docs"
 SCHEMA = ROOT / "policies" / "policy.schema.json"
 _PART = re.compile(r"(<!-- generated: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _SIZE_UNITS = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"))
-_SIZES = {"max_object_size", "small_body", "memory_budget"}
+_SIZES = {"max_object_size", "small_body", "memory_budget", "max_bytes", "memory_bytes"}
 
 
 def table_of(model: type[BaseModel]) -> str:
@@ -113,6 +113,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "origin-s3": lambda: table_of(S3OriginSettings),
     "origin-providers": providers_table,
     "policies": lambda: table_of(Policies),
+    "cache-settings": lambda: table_of(Cache),
     "limits": lambda: table_of(Limits),
     "project": lambda: table_of(ProjectDocument),
     "category": lambda: table_of(CategoryDocument),

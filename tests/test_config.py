@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import (
+    Cache,
     ConfigError,
     Listen,
     Server,
@@ -58,6 +59,12 @@ def test_the_smallest_file_gets_the_defaults():
     assert settings.origins["local"].durable
     assert settings.limits.max_object_size == 5 * GIB
     assert settings.limits.memory_budget == 256 * MIB
+
+
+def test_the_cache_is_in_memory_unless_it_has_a_place():
+    assert settings_of().cache == Cache(path=None, max_bytes=10 << 30, memory_bytes=128 * MIB)
+    cache = settings_of("[cache]\npath = 'var/cache'\nmax_bytes = '64MiB'\nmemory_bytes = 0").cache
+    assert cache == Cache(path=BASE / "var/cache", max_bytes=64 * MIB, memory_bytes=0)
 
 
 def test_relative_paths_belong_to_the_directory_of_the_file():
@@ -120,7 +127,12 @@ def test_a_size_that_python_would_forgive_is_refused(text):
     [
         ("[server]\nlisen = 'x:1'", "line 11: server.lisen: unknown key"),
         ("[sever]\n", "line 10: sever: unknown key"),
-        ("[cache]\npath = 'x'", "line 10: cache: unknown key"),
+        ("[cache]\nsize = '1GiB'", "line 11: cache.size: unknown key"),
+        ("[cache]\nmax_byte = '1GiB'", 'line 11: cache.max_byte: unknown key; did you mean "max_bytes"?'),
+        ("[cache]\npath = ''", "line 11: cache.path: a path is a text that is not empty"),
+        ("[cache]\nmax_bytes = '1MiB'", "line 11: cache.max_bytes: "),
+        ("[cache]\nmax_bytes = 'much'", "line 11: cache.max_bytes: a size is a whole number of bytes or a text"),
+        ("[cache]\nmemory_bytes = -1", "line 11: cache.memory_bytes: a size is between 0"),
         ("[server]\nlisten = '127.0.0.1'", "line 11: server.listen: an address is a text"),
         ("[server]\nlisten = '127.0.0.1:65536'", "line 11: server.listen: an address is a text"),
         ("[server]\nlisten = 9000", "line 11: server.listen: an address is a text"),

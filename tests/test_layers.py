@@ -21,7 +21,7 @@ STEPS = (
     ("cache",),
     ("origin", "store"),
     ("s3", "sigv4", "policy"),
-    ("errors", "config", "threads", "bounded", "metrics", "private_files", "allocator", "stream_memory"),
+    ("errors", "config", "threads", "bounded", "budget", "metrics", "private_files", "allocator", "stream_memory"),
     ("origin_settings",),
     ("toml_fields", "toml_lines"),
 )

@@ -4,6 +4,7 @@ from bench.cases.base import Case
 from bench.cases.forward import ForwardGet, ForwardPut
 from bench.cases.get import Get
 from bench.cases.head import Head
+from bench.cases.hot import ColdGet, HotGet
 from bench.cases.large import LargeBodies
 from bench.cases.ledger import Reserve
 from bench.cases.listing import List
@@ -28,6 +29,12 @@ _ALL: tuple[Case, ...] = (
     ForwardGet("forward-get-64k", 64 << 10, limit=4.0),
     ForwardGet("forward-get-1m", 1 << 20, limit=1.5),
     ForwardGet("forward-get-64m", 64 << 20, limit=1.5),
+    HotGet("hot-get-64k", 64 << 10, limit=4.5),
+    HotGet("hot-get-64k-presigned", 64 << 10, limit=3.0, presigned=True),
+    HotGet("hot-get-1m", 1 << 20, limit=2.5),
+    HotGet("hot-range-64k", 1 << 20, limit=6.0, part=64 << 10),
+    ColdGet("cold-get-64k", 64 << 10, limit=1.1),
+    ColdGet("cold-get-1m", 1 << 20, limit=1.1),
     ForwardPut("forward-put-64k", 64 << 10, limit=5.0, signed=True),  # put-64k's 400 µs, in nginx's 80
     ForwardPut("forward-put-1m", 1 << 20, limit=3.6, signed=True),
     ForwardPut("forward-put-64m", 64 << 20, limit=3.6, signed=True),

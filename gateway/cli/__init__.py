@@ -5,7 +5,7 @@ import sys
 import typer
 
 from gateway import __version__
-from gateway.cli import audit, doctor, init, keys, move_in, policy, presign, reconcile, serve, usage, worker
+from gateway.cli import audit, cache, doctor, init, keys, move_in, policy, presign, reconcile, serve, usage, worker
 from gateway.cli.installation import Refused
 
 # Tracebacks with local variables would print secrets.
@@ -41,6 +41,7 @@ app.command("usage")(usage.usage)
 app.command("reconcile")(reconcile.reconcile)
 app.command("import")(move_in.move_in)
 app.command("audit")(audit.audit)
+app.add_typer(cache.app, name="cache")
 app.command("presign")(presign.presign)
 app.command("doctor")(doctor.doctor)
 

@@ -64,7 +64,7 @@ def move_in(
         raise Refused(f'"{from_origin}" is no S3 origin of gateway.toml; there is {known or "none"}')
     if uploader is not None and not is_end_user(uploader):
         raise Refused(f'"{uploader}" is no name that an uploader can have')
-    category = _find_category(installation, to_category)
+    category = find_category(installation, to_category)
     from gateway.objects.imports import Source
 
     work = _import(installation, Source(from_origin, bucket, prefix), category, uploader or ADOPTED, dry_run=dry_run)
@@ -84,7 +84,7 @@ def _parse(source: str) -> tuple[str, str]:
     return found[1], found[2] or ""
 
 
-def _find_category(installation: Installation, name: str) -> Category:
+def find_category(installation: Installation, name: str) -> Category:
     """Raises Refused: there is none of this name, or more than one."""
     project, _, category = name.rpartition("/")
     projects = installation.policies.projects

@@ -1,22 +1,56 @@
 """The body of a row, and what stands in its place where the row was replaced between look-up and use."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from gateway.cache.names import body_name
 from gateway.errors import Code, S3Error
 from gateway.objects.adopt import refresh
 from gateway.objects.bodies import origin_failed
 from gateway.objects.rooms import Rooms
-from gateway.origin.base import BodyReader
+from gateway.origin.base import BodyReader, KeptAs
 from gateway.origin.errors import BodyChanged, BodyNotFound, OriginError
+from gateway.s3.headers import may_be_kept
 from gateway.store.records import ObjectRecord
 
 MayRead = Callable[[ObjectRecord], None]
 """Asks the policy about a row; raises S3Error: AccessDenied."""
 
 
-async def open_body(rooms: Rooms, record: ObjectRecord, offset: int, size: int) -> BodyReader:
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Bodies that are read may be kept close, those of at most `max_object_size` bytes; None: all of them."""
+
+    max_object_size: int | None = None
+
+
+async def open_body(
+    rooms: Rooms, record: ObjectRecord, offset: int, size: int, keeping: Keeping | None = None
+) -> BodyReader:
     """The body of a row, of which `size` bytes from `offset` will be read; raises OriginError."""
-    return await rooms.origin(record.origin).open(record.location, record.origin_etag, offset, size)
+    kept_as = None if keeping is None else name_of(record, keeping)
+    return await rooms.origin(record.origin).open(record.location, record.origin_etag, offset, size, kept_as)
+
+
+def name_of(record: ObjectRecord, keeping: Keeping) -> KeptAs | None:
+    """As what the body of a row may be kept; None: it may not.
+
+    Its blocks are fetched one by one, so only an ETag that every change changes tells that they are of one body; a weak
+    one does not.
+    """
+    etag = record.origin_etag
+    if etag is None or etag.startswith("W/"):
+        return None
+    if keeping.max_object_size is not None and record.size > keeping.max_object_size:
+        return None
+    cache_control = record.headers.get("cache-control")
+    if cache_control is not None and not may_be_kept(cache_control):
+        return None
+    checksum = record.checksum.value if record.checksum is not None else ""
+    name = body_name(
+        record.origin, record.bucket, record.key, record.etag, str(record.size), str(record.modified_s), checksum
+    )
+    return KeptAs(name, record.bucket, record.key, record.size)
 
 
 async def successor(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import origin_failed
-from gateway.objects.current import MayRead, open_body, successor
+from gateway.objects.current import Keeping, MayRead, open_body, successor
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyReader
 from gateway.origin.errors import BodyChanged, BodyNotFound, OriginError
@@ -22,7 +22,7 @@ _TRIES = 4
 class Wanted:
     """Which bytes of an object, and on what conditions. `range` and `part_number` exclude each other.
 
-    `may_read` is asked about a row that replaced the one that was allowed.
+    `may_read` is asked about a row that replaced the one that was allowed. `keeping`: what is read may be kept close.
     """
 
     conditions: Conditions
@@ -30,6 +30,7 @@ class Wanted:
     if_range: str | None = None
     part_number: int | None = None
     may_read: MayRead | None = None
+    keeping: Keeping | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ async def open_object(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> tup
         if found.not_modified or not found.size:
             return found, None
         try:
-            return found, await open_body(rooms, found.record, found.offset, found.size)
+            return found, await open_body(rooms, found.record, found.offset, found.size, wanted.keeping)
         except (BodyNotFound, BodyChanged) as error:
             record = await successor(rooms, found.record, wanted.may_read, error)
         except OriginError as error:

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from gateway.budget import MemoryBudget
 from gateway.config import Limits
 from gateway.errors import Code, S3Error
 from gateway.objects.background import Background
@@ -29,23 +30,6 @@ class Ids:
             self._digits = secrets.token_hex(_ID_BYTES * 256)
         made, self._digits = self._digits[: 2 * _ID_BYTES], self._digits[2 * _ID_BYTES :]
         return made
-
-
-class MemoryBudget:
-    """Bytes that bodies may hold in memory whole, all together."""
-
-    def __init__(self, size: int) -> None:
-        self._left = size
-
-    def take(self, size: int) -> bool:
-        """Take `size` bytes if that many are left."""
-        if size > self._left:
-            return False
-        self._left -= size
-        return True
-
-    def give(self, size: int) -> None:
-        self._left += size
 
 
 @dataclass(frozen=True, slots=True)

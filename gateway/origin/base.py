@@ -68,6 +68,19 @@ class StoredBody:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptAs:
+    """By what name a body may be kept close: two bodies never have one name.
+
+    `bucket` and `key` are those of its object, for whoever wants it dropped; `size` is all of it, in bytes.
+    """
+
+    name: bytes
+    bucket: str
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class FileRegion:
     """Bytes of a body that lie in a local file: `size` bytes from `offset` of the open descriptor `fd`.
 
@@ -186,12 +199,17 @@ class Origin(Protocol):
         ...
 
     async def open(
-        self, location: str, etag: str | None = None, offset: int = 0, size: int | None = None
+        self,
+        location: str,
+        etag: str | None = None,
+        offset: int = 0,
+        size: int | None = None,
+        kept_as: KeptAs | None = None,
     ) -> BodyReader:
         """Open a body, of which `size` bytes from `offset` will be read; None: all that are left.
 
-        `etag` is the origin's own, as the catalog has it. Raises BodyNotFound; BodyChanged where somebody else has
-        put another body there.
+        `etag` is the origin's own, as the catalog has it; a cache may keep the body where it is told as what. Raises
+        BodyNotFound; BodyChanged where somebody else has put another body there.
         """
         ...
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.origin.base import Begun, BodyMeta, BodyReader, BodyWriter, Checked, PartBody, StoredBody
+from gateway.origin.base import Begun, BodyMeta, BodyReader, BodyWriter, Checked, KeptAs, PartBody, StoredBody
 from gateway.origin.bodies import Assembled, FileReader, FileWriter, PartsReader
 from gateway.origin.directory_survey import DirectorySurvey
 from gateway.origin.disk import Disk, copy_range, load_manifest, write_all
@@ -47,7 +47,7 @@ class DirectoryOrigin:
         self._run = self._threads.run
         self.survey = DirectorySurvey(root, self._threads)
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._files = OpenFiles(min(_MOST_OPEN_FILES, max(soft // 8, 8)))
+        self._files: OpenFiles[OpenFile] = OpenFiles(min(_MOST_OPEN_FILES, max(soft // 8, 8)))
         self._assembled: OrderedDict[str, Assembled] = OrderedDict()
         self._going: dict[str, asyncio.Future[None]] = {}
 
@@ -80,7 +80,12 @@ class DirectoryOrigin:
         return None
 
     async def open(
-        self, location: str, etag: str | None = None, offset: int = 0, size: int | None = None
+        self,
+        location: str,
+        etag: str | None = None,
+        offset: int = 0,
+        size: int | None = None,
+        kept_as: KeptAs | None = None,
     ) -> BodyReader:
         if not location.endswith("/"):
             return FileReader(self, await self.take(self._disk.path(location)))

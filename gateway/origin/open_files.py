@@ -4,6 +4,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 
 class OpenFile:
@@ -28,16 +29,19 @@ def open_file(path: str) -> OpenFile:
         raise
 
 
-class OpenFiles:
+F = TypeVar("F", bound=OpenFile)
+
+
+class OpenFiles(Generic[F]):
     """At most `limit` idle descriptors by path; the ones in use come on top."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._files: OrderedDict[str, OpenFile] = OrderedDict()
+        self._files: OrderedDict[str, F] = OrderedDict()
         self._opening: dict[str, int] = {}
         self._removed_meanwhile: set[str] = set()
 
-    def take(self, path: str) -> OpenFile | None:
+    def take(self, path: str) -> F | None:
         """The open file if there is one; to be given back by `release`."""
         file = self._files.get(path)
         if file is not None:
@@ -57,7 +61,7 @@ class OpenFiles:
                 del self._opening[path]
                 self._removed_meanwhile.discard(path)
 
-    def add(self, path: str, opened: OpenFile) -> OpenFile:
+    def add(self, path: str, opened: F) -> F:
         """Take a newly opened file and keep it; a twin that was opened meanwhile wins."""
         opened.uses = 1
         if path in self._removed_meanwhile:
@@ -72,7 +76,7 @@ class OpenFiles:
             self._drop(self._files.popitem(last=False)[1])
         return opened
 
-    def release(self, file: OpenFile) -> None:
+    def release(self, file: F) -> None:
         file.uses -= 1
         if file.doomed and file.uses == 0:
             os.close(file.fd)
@@ -94,7 +98,7 @@ class OpenFiles:
         while self._files:
             self._drop(self._files.popitem()[1])
 
-    def _drop(self, file: OpenFile) -> None:
+    def _drop(self, file: F) -> None:
         file.doomed = True
         if file.uses == 0:
             os.close(file.fd)

@@ -214,6 +214,7 @@ def _category_facts(category: Category, project: Project) -> Facts:
         **_quota_facts("quota_per_uploader", category.quota_per_uploader),
         "cache": "on" if category.cache else None,
         "cache.max_object_size": _size_or_none(category.cache_max_object_size),
+        "max_age_s": str(category.max_age_s) if category.max_age_s else None,
         "cors": None if category.cors == project.cors else _render_cors(category.cors),
     }
 

@@ -98,6 +98,7 @@ def _category(document: ProjectDocument, name: str, table: CategoryDocument, ori
         quota_per_uploader=table.quota_per_uploader.to_model() if table.quota_per_uploader else None,
         cache=table.cache is not None,
         cache_max_object_size=table.cache.max_object_size if table.cache else None,
+        max_age_s=table.max_age_s or 0,
     )
 
 

@@ -95,7 +95,7 @@ class Category:
 
     `cors` are the rules in effect: the category's own, or the project's where it has none. Its bytes lie at `origin`
     under `origin_bucket` and below `origin_prefix`; what others have put there is taken in where `adopt` says so.
-    `public`: everybody may read its objects. Sizes are bytes.
+    `public`: everybody may read its objects, and keep them for `max_age_s` without asking again. Sizes are bytes.
     """
 
     project: str
@@ -113,6 +113,7 @@ class Category:
     quota_per_uploader: Quota | None = None
     cache: bool = False
     cache_max_object_size: int | None = None
+    max_age_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

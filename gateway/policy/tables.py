@@ -30,7 +30,7 @@ from gateway.policy.values import (
     WebOrigin,
     matching_actions,
 )
-from gateway.toml_fields import Name, PositiveSize, Table, mistake
+from gateway.toml_fields import Name, PositiveSize, Table, mistake, mistake_at
 
 MAX_STATEMENTS = 2000
 MAX_PREFIXES = 100
@@ -145,8 +145,23 @@ class CategoryDocument(Table):
     )
     cache: Annotated[
         CacheDocument | None, BeforeValidator(_parse_cache, json_schema_input_type=bool | CacheDocument)
-    ] = Field(default=None, description="Keep read objects close: true, false (default) or a table.")
+    ] = Field(
+        default=None,
+        description="Keep objects that were read close: true, false (default) or a table. What lies in a local "
+        "directory is close already.",
+    )
+    max_age_s: Annotated[int | None, Field(ge=0, le=366 * 86400)] = Field(
+        default=None,
+        description="Of a public category: for how many seconds browsers and proxies may keep its objects without "
+        "asking again. Default: 0, they ask each time. An object's own Cache-Control comes first.",
+    )
     cors: CorsDocuments = Field(default=(), description="The category's own CORS rules, instead of the project's.")
+
+    @model_validator(mode="after")
+    def _only_public_objects_are_kept_by_others(self) -> Self:
+        if self.max_age_s is not None and self.read != "public":
+            raise mistake_at("max_age_s", 'only a category with read = "public" has one')
+        return self
 
 
 class PrincipalDocument(Table):

@@ -107,6 +107,15 @@ def content_disposition_for(content_type: str, stored: str | None) -> str | None
     return None if essence in _INLINE_TYPES or _INLINE_FAMILIES.match(essence) else "attachment"
 
 
+def may_be_kept(cache_control: str) -> bool:
+    """May a shared cache keep what came with this Cache-Control?
+
+    https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2
+    """
+    names = {part.partition("=")[0].strip().lower() for part in cache_control.split(",")}
+    return names.isdisjoint(("no-store", "private"))
+
+
 def parse_tagging_header(value: str) -> dict[str, str]:
     """Tags as x-amz-tagging has them: `key=value&key2=value2`, percent-encoded.
 

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 
+from gateway.cache.readers import BlockReader, HeldReader
 from gateway.objects.get import Found
+from gateway.origin.base import BodyReader
+from gateway.policy.model import Category
 from gateway.s3.checksums import Algorithm
 from gateway.s3.headers import content_disposition_for, render_http_date
 from gateway.store.records import ObjectRecord, StoredChecksum
@@ -27,16 +30,18 @@ def read_headers(
     checksum_mode: bool = False,
     reserved: str = "",
     tags_shown: bool = True,
+    cache_control: str | None = None,
 ) -> list[tuple[str, str]]:
     """GetObject's and HeadObject's headers.
 
     `reserved` is the name among the metadata that says whose an object is to be: what somebody wrote there proves
-    nothing, and is not told. The number of tags is for those who may read them.
+    nothing, and is not told. The number of tags is for those who may read them. `cache_control` is told where the
+    object has none of its own.
     """
     record = found.record
     headers = validators(record)
     headers.append(("Accept-Ranges", "bytes"))
-    headers += _content_headers(record, overrides or {})
+    headers += _content_headers(record, overrides or {}, cache_control)
     headers += [(f"x-amz-meta-{name}", value) for name, value in record.metadata.items() if name != reserved]
     if record.tags and tags_shown:
         headers.append(("x-amz-tagging-count", str(len(record.tags))))
@@ -54,18 +59,41 @@ def validators(record: ObjectRecord) -> list[tuple[str, str]]:
     return [("ETag", record.etag), ("Last-Modified", render_http_date(record.modified_s))]
 
 
-def not_modified_headers(record: ObjectRecord) -> list[tuple[str, str]]:
+def not_modified_headers(record: ObjectRecord, cache_control: str | None = None) -> list[tuple[str, str]]:
     """https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5"""
     kept = [(_NAMES[name], record.headers[name]) for name in ("cache-control", "expires") if name in record.headers]
+    if cache_control is not None and "cache-control" not in record.headers:
+        kept.append(("Cache-Control", cache_control))
     return validators(record) + kept
+
+
+def downstream_control(category: Category | None) -> str:
+    """What browsers and proxies may do with objects that say nothing of it themselves.
+
+    Who has not signed for an object of a private category must ask for it; a public one is kept as long as its category
+    says, and asked for again by its ETag after that. https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2
+    """
+    return f"public, max-age={category.max_age_s}" if category is not None and category.public else "private"
+
+
+def cache_headers(reader: BodyReader, now_s: int) -> list[tuple[str, str]]:
+    """Whether a body was kept here, and for how long; nothing of one that no cache was asked for."""
+    if not isinstance(reader, HeldReader | BlockReader):
+        return []
+    fetched_s = now_s if reader.fetched_s is None else reader.fetched_s
+    return [("X-Cache", reader.state), ("Age", str(max(now_s - fetched_s, 0)))]
 
 
 def checksum_headers(checksum: StoredChecksum) -> list[tuple[str, str]]:
     return [(Algorithm[checksum.algorithm].header, checksum.value), ("x-amz-checksum-type", checksum.type)]
 
 
-def _content_headers(record: ObjectRecord, overrides: Mapping[str, str]) -> list[tuple[str, str]]:
+def _content_headers(
+    record: ObjectRecord, overrides: Mapping[str, str], cache_control: str | None
+) -> list[tuple[str, str]]:
     values = {**record.headers, **overrides} if overrides else dict(record.headers)
+    if cache_control is not None:
+        values.setdefault("cache-control", cache_control)
     content_type = values.setdefault("content-type", _DEFAULT_TYPE)
     disposition = content_disposition_for(content_type, values.get("content-disposition"))
     if disposition is not None:

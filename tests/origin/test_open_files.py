@@ -30,7 +30,7 @@ def opened(files: OpenFiles, path: str) -> OpenFile:
 
 
 def test_a_released_file_is_there_for_the_next_reader(paths):
-    files = OpenFiles(2)
+    files: OpenFiles[OpenFile] = OpenFiles(2)
     first = opened(files, paths[3])
     assert first.size == 3
     files.release(first)
@@ -41,7 +41,7 @@ def test_a_released_file_is_there_for_the_next_reader(paths):
 
 
 def test_beyond_the_limit_the_one_that_was_not_used_for_longest_is_closed(paths):
-    files = OpenFiles(2)
+    files: OpenFiles[OpenFile] = OpenFiles(2)
     kept = [opened(files, path) for path in paths[:2]]
     for file in kept:
         files.release(file)
@@ -53,7 +53,7 @@ def test_beyond_the_limit_the_one_that_was_not_used_for_longest_is_closed(paths)
 
 
 def test_a_file_in_use_is_closed_by_its_last_reader_only(paths):
-    files = OpenFiles(1)
+    files: OpenFiles[OpenFile] = OpenFiles(1)
     file = opened(files, paths[1])
     assert opened(files, paths[1]) is file
     files.forget(paths[1])
@@ -65,7 +65,7 @@ def test_a_file_in_use_is_closed_by_its_last_reader_only(paths):
 
 
 def test_a_twin_that_was_opened_at_the_same_time_is_closed(paths):
-    files = OpenFiles(2)
+    files: OpenFiles[OpenFile] = OpenFiles(2)
     first, second = open_file(paths[0]), open_file(paths[0])
     assert files.add(paths[0], first) is first
     assert files.add(paths[0], second) is first
@@ -76,7 +76,7 @@ def test_a_twin_that_was_opened_at_the_same_time_is_closed(paths):
 
 
 def test_everything_below_a_folder_is_forgotten_and_nothing_beside_it(tmp_path):
-    files = OpenFiles(9)
+    files: OpenFiles[OpenFile] = OpenFiles(9)
     for name in ("a/1", "a/2", "ab"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
@@ -99,7 +99,7 @@ def test_a_symbolic_link_is_not_followed(tmp_path):
 @given(st.lists(st.tuples(st.sampled_from(["open", "release", "forget"]), st.integers(0, 3)), max_size=40))
 def test_whatever_the_order_no_reader_loses_its_file_and_none_stays_open(tmp_path_factory, moves):
     folder = tmp_path_factory.mktemp("files")
-    files = OpenFiles(2)
+    files: OpenFiles[OpenFile] = OpenFiles(2)
     held: list[list[OpenFile]] = [[] for _ in range(4)]
     every: set[int] = set()
     for move, number in moves:

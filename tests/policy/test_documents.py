@@ -94,6 +94,7 @@ def test_everything_a_file_says_is_in_the_model():
                 "demo", "avatars", "demo-pictures", "cold", "media", "pictures/avatars/",
                 adopt=True, public=True, content_types=("image/jpeg", "image/*"), max_object_size=5 << 20,
                 quota=Quota(bytes=20 << 30), quota_per_uploader=Quota(objects=100), cache=True, cache_max_object_size=1 << 20,
+                max_age_s=300,
             ),
             "voice": Category("demo", "voice", "demo-voice", "local", "demo-voice", cache=True),
         },
@@ -109,12 +110,12 @@ def test_everything_a_file_says_is_in_the_model():
             Statement(
                 "statements.0", Effect.ALLOW, ("backend", "backend/*", "backend/sara:7", "*"),
                 ("s3:DeleteObject", "s3:Get*", "s3:ListBucket"),
-                ("demo-voice/tmp/*", "demo-pictures", "*", "made-by-a-client/*"), line=29,
+                ("demo-voice/tmp/*", "demo-pictures", "*", "made-by-a-client/*"), line=30,
             ),
             Statement(
                 "no writes from outside", Effect.DENY, ("anonymous", "*"), ("*",), ("*",),
                 Conditions((ip_network("10.0.0.0/8"), ip_network("::1")), (ip_network("10.0.0.1"),), ("tmp/", "a?"), False),
-                line=35,
+                line=36,
             ),
         ),
         Quota(1 << 40, 1_000_000),

@@ -106,6 +106,16 @@ def test_the_largest_object_has_a_size(size):
     assert refusal_of(CategoryDocument, {"cache": {"max_object_size": size}})
 
 
+@pytest.mark.parametrize("table", [{"max_age_s": 60}, {"max_age_s": 0, "read": "private"}])
+def test_what_is_private_is_kept_by_nobody_else(table):
+    assert 'only a category with read = "public" has one' in refusal_of(CategoryDocument, table)
+
+
+@pytest.mark.parametrize("seconds", [-1, 366 * 86400 + 1, "60", 1.5, True])
+def test_a_time_that_others_keep_objects_is_a_number_of_seconds(seconds):
+    assert refusal_of(CategoryDocument, {"read": "public", "max_age_s": seconds})
+
+
 @pytest.mark.parametrize("cache", [1, "true", [], 0])
 def test_a_cache_is_on_off_or_a_table(cache):
     assert refusal_of(CategoryDocument, {"cache": cache}).startswith("must be true, false or a table")

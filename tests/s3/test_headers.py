@@ -16,6 +16,7 @@ from gateway.s3.headers import (
     DEFAULT_CONTENT_TYPE,
     Directive,
     content_disposition_for,
+    may_be_kept,
     parse_content_length,
     parse_content_md5,
     parse_directive,
@@ -414,3 +415,21 @@ def test_what_is_no_iso_date_is_none(text):
 def test_any_text_is_a_date_or_none(text):
     assert parse_http_date(text) is None
     assert parse_iso_date(text) is None
+
+
+@pytest.mark.parametrize(
+    ("cache_control", "kept"),
+    [
+        ("max-age=60", True),
+        ("public, max-age=60", True),
+        ("no-cache", True),
+        ("", True),
+        ("no-store", False),
+        ("No-Store", False),
+        ("max-age=60 , PRIVATE", False),
+        ('private="set-cookie"', False),
+        ("x-private", True),
+    ],
+)
+def test_what_says_so_is_kept_by_no_shared_cache(cache_control, kept):
+    assert may_be_kept(cache_control) is kept

@@ -12,13 +12,14 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+from gateway.budget import MemoryBudget
 from gateway.config import Limits
 from gateway.objects.background import Background
 from gateway.objects.bodies import Claims, IncomingBody
 from gateway.objects.collector import Collector
 from gateway.objects.get import Wanted, open_object
 from gateway.objects.put import Attributes, Target, put_object
-from gateway.objects.rooms import MemoryBudget, Rooms
+from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyReader, Origin
 from gateway.s3.conditions import NO_CONDITIONS, WriteCondition
 from gateway.store.buckets import Bucket

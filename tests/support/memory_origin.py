@@ -11,7 +11,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import md5
 
-from gateway.origin.base import Begun, BodyMeta, BodyReader, BodyWriter, Checked, FileRegion, PartBody, StoredBody
+from gateway.origin.base import (
+    Begun,
+    BodyMeta,
+    BodyReader,
+    BodyWriter,
+    Checked,
+    FileRegion,
+    KeptAs,
+    PartBody,
+    StoredBody,
+)
 from gateway.origin.errors import BodyChanged, BodyNotFound, BucketTaken, OriginError
 from gateway.origin.survey import ExaminedBody, LyingBody
 
@@ -154,7 +164,12 @@ class MemoryOrigin:
         return self._etag(location)
 
     async def open(
-        self, location: str, etag: str | None = None, offset: int = 0, size: int | None = None
+        self,
+        location: str,
+        etag: str | None = None,
+        offset: int = 0,
+        size: int | None = None,
+        kept_as: KeptAs | None = None,
     ) -> BodyReader:
         await self.faults.before("open")
         data = self._whole(location)

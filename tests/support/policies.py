@@ -25,6 +25,7 @@ max_object_size = "5MiB"
 quota = { bytes = "20GiB" }
 quota_per_uploader = { objects = 100 }
 cache = { max_object_size = "1MiB" }
+max_age_s = 300
 
 [categories.voice]
 cache = true

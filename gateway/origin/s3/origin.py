@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from hashlib import md5 as new_md5
 from hashlib import sha256
 
-from gateway.origin.base import Begun, BodyMeta, BodyReader, BodyWriter, Checked, PartBody, StoredBody
+from gateway.origin.base import Begun, BodyMeta, BodyReader, BodyWriter, Checked, KeptAs, PartBody, StoredBody
 from gateway.origin.errors import (
     BodyChanged,
     BodyExists,
@@ -122,7 +122,12 @@ class S3Origin:
         return check_etag(etag, md5, location, md5_etags=self.md5_etags)
 
     async def open(
-        self, location: str, etag: str | None = None, offset: int = 0, size: int | None = None
+        self,
+        location: str,
+        etag: str | None = None,
+        offset: int = 0,
+        size: int | None = None,
+        kept_as: KeptAs | None = None,
     ) -> BodyReader:
         response = await self.read_from(location, etag, offset, size)
         return S3Reader(self, location, etag, response, offset, size)

@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from gateway.cache.readers import HeldReader
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import origin_failed
 from gateway.objects.copy import CopyRequest
 from gateway.objects.copy import copy_object as copy_bytes
+from gateway.objects.current import Keeping
 from gateway.objects.delete import delete_object as remove
 from gateway.objects.get import Found, Wanted, find_bytes, object_parts, open_object
 from gateway.objects.put import Attributes
 from gateway.objects.put import put_object as store
 from gateway.origin.base import BodyReader
 from gateway.origin.errors import OriginError
+from gateway.policy.model import Category
 from gateway.s3.address import parse_copy_source
 from gateway.s3.checksums import parse_checksum_algorithm
 from gateway.s3.conditions import Conditions, parse_conditions, parse_write_condition
@@ -33,7 +36,13 @@ from gateway.web.answers import Answer, BodySlice, xml_answer
 from gateway.web.bodies import incoming_body
 from gateway.web.call import Call
 from gateway.web.identity import reserved_metadata
-from gateway.web.object_headers import checksum_headers, not_modified_headers, read_headers
+from gateway.web.object_headers import (
+    cache_headers,
+    checksum_headers,
+    downstream_control,
+    not_modified_headers,
+    read_headers,
+)
 
 MAX_COPY_SIZE = 5 << 30
 _MAX_PARTS = 10_000
@@ -54,12 +63,18 @@ async def put_object(call: Call) -> Answer:
 
 async def get_object(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html"""
-    wanted, overrides = _wanted(call), parse_response_overrides(call.query)
+    category = call.rules.policies.bucket(call.bucket.bucket)
+    wanted, overrides = _wanted(call, category), parse_response_overrides(call.query)
     found, reader = await open_object(call.rooms, call.object, wanted)
+    control = downstream_control(category)
     if reader is None:
-        return _read_answer(call, found, overrides)
+        return _read_answer(call, found, overrides, control)
     try:
-        answer = _read_answer(call, found, overrides)
+        answer = _read_answer(call, found, overrides, control)
+        answer.headers += cache_headers(reader, call.now_s)
+        if isinstance(reader, HeldReader):
+            answer.body = reader.data
+            return answer
         if found.size > _READ_AT_ONCE:
             answer.slice = BodySlice(reader, found.offset, found.size)
             return answer
@@ -217,7 +232,7 @@ def _refuse_copy_onto_itself(call: Call, source: ObjectRecord, metadata: Directi
         )
 
 
-def _wanted(call: Call) -> Wanted:
+def _wanted(call: Call, category: Category | None = None) -> Wanted:
     headers = call.headers
     part_number = call.query.get("partNumber")
     header = headers.get("range")
@@ -226,17 +241,25 @@ def _wanted(call: Call) -> Wanted:
     number = None
     if part_number is not None:
         number = parse_integer(part_number, "partNumber", minimum=1, maximum=_MAX_PARTS)
-    return Wanted(parse_conditions(headers), parse_range(header), headers.get("if-range"), number, call.may_read)
+    keeping = Keeping(category.cache_max_object_size) if category is not None and category.cache else None
+    return Wanted(
+        parse_conditions(headers), parse_range(header), headers.get("if-range"), number, call.may_read, keeping
+    )
 
 
-def _read_answer(call: Call, found: Found, overrides: dict[str, str]) -> Answer:
+def _read_answer(call: Call, found: Found, overrides: dict[str, str], cache_control: str | None = None) -> Answer:
     if found.not_modified:
-        return Answer(304, not_modified_headers(found.record))
+        return Answer(304, not_modified_headers(found.record, cache_control))
     checksum_mode = call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
     record = found.record
     tags_shown = bool(record.tags) and call.decide(_READ_TAGS, call.bucket, record.key, record.uploader).allowed
     headers = read_headers(
-        found, overrides, checksum_mode=checksum_mode, reserved=reserved_metadata(call), tags_shown=tags_shown
+        found,
+        overrides,
+        checksum_mode=checksum_mode,
+        reserved=reserved_metadata(call),
+        tags_shown=tags_shown,
+        cache_control=cache_control,
     )
     if "versionId" in call.query:
         headers.append(("x-amz-version-id", NULL_VERSION))
