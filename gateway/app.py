@@ -40,7 +40,9 @@ from gateway.store.key_ring import KeyRingError, load_key_ring
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
 from gateway.web.call import Services
+from gateway.web.exposition import Exposition
 from gateway.web.logs import configure_logging
+from gateway.web.loop_lag import LoopLag
 from gateway.web.probes import probes
 from gateway.web.server import S3Server
 
@@ -100,11 +102,13 @@ async def _listen_until(
     port = public.sockets[0].getsockname()[1]
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
     admin: web.AppRunner | None = None
+    lag = LoopLag(loop)
     try:
-        admin = await _start_probes(settings, services.store)
+        admin = await _start_probes(settings, services)
         _announce(f"ready: {'https' if settings.server.tls else 'http'}://{host}:{port}")
         await stop.wait()
     finally:
+        lag.stop()
         public.close()
         await server.drain(settings.limits.drain_s)
         if admin is not None:
@@ -177,11 +181,12 @@ def _verifier(settings: Settings) -> Verifier:
     return Verifier(server.regions, server.sigv2, server.public_hosts, domains=server.domains)
 
 
-async def _start_probes(settings: Settings, store: Store) -> web.AppRunner | None:
+async def _start_probes(settings: Settings, services: Services) -> web.AppRunner | None:
     listen = settings.server.admin_listen
     if listen is None:
         return None
-    runner = web.AppRunner(probes(store), access_log=None)
+    exposition = Exposition(services.store, lambda: services.rulebook.rules.policies)
+    runner = web.AppRunner(probes(services.store, exposition), access_log=None)
     await runner.setup()
     with listening(listen, "admin_listen"):
         await web.TCPSite(runner, listen.host, listen.port).start()

@@ -5,7 +5,7 @@ A page keeps its prose; what stands between `<!-- generated: NAME -->` and `<!--
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gateway.config import Limits, Policies, Secrets, Server, Store
+from gateway.metrics import METRICS, Metric, told_by_libraries
 from gateway.origin.providers import PROVIDERS
 from gateway.origin_settings import DirectoryOriginSettings, OriginCapabilities, S3OriginSettings
 from gateway.policy.schema import render_policy_schema
@@ -105,6 +106,15 @@ def summary() -> str:
     )
 
 
+def metrics_table(metrics: Iterable[Metric]) -> str:
+    """Names, kinds, labels and what they say."""
+    rows = ["| metric | kind | labels | what it says |", "| --- | --- | --- | --- |"]
+    for metric in metrics:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        rows.append(f"| `{metric.name}` | {metric.kind} | {labels} | {_cell(metric.help)} |")
+    return "\n".join(rows) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "server": lambda: table_of(Server),
     "store": lambda: table_of(Store),
@@ -114,6 +124,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "origin-providers": providers_table,
     "policies": lambda: table_of(Policies),
     "limits": lambda: table_of(Limits),
+    "metrics": lambda: metrics_table(METRICS),
+    "metrics-process": lambda: metrics_table(told_by_libraries()),
     "project": lambda: table_of(ProjectDocument),
     "category": lambda: table_of(CategoryDocument),
     "principal": lambda: table_of(PrincipalDocument),

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from gateway.errors import Code, S3Error
+from gateway.metrics import SWEEPS, SWEPT
 from gateway.objects.multipart import abort_upload, reopen
 from gateway.objects.own_keys import move_home
 from gateway.objects.put import undo
@@ -54,12 +55,22 @@ async def sweep(rooms: Rooms) -> None:
 
 
 async def sweep_forever(rooms: Rooms) -> None:
-    """The keeper of sweep(); a failed one is logged and tried again at the next turn."""
+    """The keeper of sweep()."""
     while True:
         await asyncio.sleep(_EVERY_S)
-        try:
-            await sweep(rooms)
-        except S3Error as error:
-            _log.warning("the sweep is left for later: %s", error)
-        except Exception:  # noqa: BLE001  (a bug must not end the sweeping for good)
-            _log.exception("the sweep failed")
+        await sweep_once(rooms)
+
+
+async def sweep_once(rooms: Rooms) -> None:
+    """A sweep that is counted; a failed one is logged and tried again at the next turn."""
+    try:
+        await sweep(rooms)
+    except S3Error as error:
+        _log.warning("the sweep is left for later: %s", error)
+        SWEEPS.labels("postponed").inc()
+    except Exception:  # noqa: BLE001  (a bug must not end the sweeping for good)
+        _log.exception("the sweep failed")
+        SWEEPS.labels("failed").inc()
+    else:
+        SWEEPS.labels("done").inc()
+        SWEPT.set(rooms.now_s())

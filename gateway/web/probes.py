@@ -1,15 +1,16 @@
 """The admin listener: is the process alive, can it serve, and what has it counted? Never on the public address."""
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from gateway.errors import S3Error
 from gateway.store.store import Store
+from gateway.web.exposition import Exposition
 
 _HEADERS = {"Cache-Control": "no-store"}
 
 
-def probes(store: Store) -> web.Application:
+def probes(store: Store, exposition: Exposition) -> web.Application:
     """`/-/live`: the loop turns. `/-/ready`: the store can be read. `/-/metrics`: counters for Prometheus."""
 
     async def live(_: web.Request) -> web.Response:
@@ -23,7 +24,7 @@ def probes(store: Store) -> web.Application:
         return web.Response(text="ok\n", headers=_HEADERS)
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers=_HEADERS | {"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=await exposition.text(), headers=_HEADERS | {"Content-Type": CONTENT_TYPE_LATEST})
 
     application = web.Application()
     application.router.add_get("/-/live", live)
