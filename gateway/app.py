@@ -39,6 +39,7 @@ from gateway.store.database import Database, StoreError
 from gateway.store.key_ring import KeyRingError, load_key_ring
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
+from gateway.web.access_log import AccessLog, open_access_log
 from gateway.web.call import Services
 from gateway.web.exposition import Exposition
 from gateway.web.logs import configure_logging
@@ -86,8 +87,23 @@ async def _serve(settings: Settings, tls: ssl.SSLContext | None) -> None:
 async def _listen_until(
     stop: asyncio.Event, settings: Settings, services: Services, tls: ssl.SSLContext | None
 ) -> None:
+    access_log = open_access_log(settings)
+    try:
+        await _listen_and_log(stop, settings, services, tls, access_log)
+    finally:
+        if access_log is not None:
+            await asyncio.to_thread(access_log.close)
+
+
+async def _listen_and_log(
+    stop: asyncio.Event,
+    settings: Settings,
+    services: Services,
+    tls: ssl.SSLContext | None,
+    access_log: AccessLog | None,
+) -> None:
     loop = asyncio.get_running_loop()
-    server = S3Server(services, loop)
+    server = S3Server(services, loop, access_log)
     listen = settings.server.listen
     with listening(listen, "listen"):
         public = await loop.create_server(

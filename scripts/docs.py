@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gateway.config import Limits, Policies, Secrets, Server, Store
+from gateway.config import Limits, Log, Policies, Secrets, Server, Store
 from gateway.metrics import METRICS, Metric, told_by_libraries
 from gateway.origin.providers import PROVIDERS
 from gateway.origin_settings import DirectoryOriginSettings, OriginCapabilities, S3OriginSettings
@@ -28,6 +28,7 @@ from gateway.policy.tables import (
     StatementDocument,
 )
 from gateway.s3.operations import OPERATIONS, Operation, Support
+from gateway.web.access_log import FIELDS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -115,6 +116,13 @@ def metrics_table(metrics: Iterable[Metric]) -> str:
     return "\n".join(rows) + "\n"
 
 
+def fields_table() -> str:
+    """What stands in a line of the access log."""
+    rows = ["| field | what it says |", "| --- | --- |"]
+    rows += [f"| `{name}` | {_cell(text)} |" for name, text in FIELDS]
+    return "\n".join(rows) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "server": lambda: table_of(Server),
     "store": lambda: table_of(Store),
@@ -124,6 +132,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "origin-providers": providers_table,
     "policies": lambda: table_of(Policies),
     "limits": lambda: table_of(Limits),
+    "log": lambda: table_of(Log),
+    "access-log": fields_table,
     "metrics": lambda: metrics_table(METRICS),
     "metrics-process": lambda: metrics_table(told_by_libraries()),
     "project": lambda: table_of(ProjectDocument),

@@ -38,7 +38,8 @@ class BodySlice:
 class Answer:
     """What a handler answers. `length` is Content-Length where it is not that of `body`: a HEAD's, or a slice's.
 
-    `sent` grows while its body is written: bytes that the client was sent of it.
+    `sent` grows while its body is written: bytes that the client was sent of it. `cache` is what the cache said, in a
+    word for the access log, where it was asked.
     """
 
     status: int = 200
@@ -47,6 +48,7 @@ class Answer:
     slice: BodySlice | None = None
     length: int | None = None
     sent: int = 0
+    cache: str = ""
 
     @property
     def content_length(self) -> int | None:

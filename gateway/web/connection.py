@@ -79,7 +79,10 @@ class Answering(Protocol):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection; its server's `connections` has it as long as it is open."""
+    """One connection; its server's `connections` has it as long as it is open.
+
+    `peer` is the address at its other end, `tls` the version of TLS, or "".
+    """
 
     __slots__ = (
         "_answering",
@@ -97,6 +100,8 @@ class Connection(asyncio.BufferedProtocol):
         "_server",
         "_timer",
         "_writing_paused",
+        "peer",
+        "tls",
         "transport",
     )
 
@@ -104,6 +109,7 @@ class Connection(asyncio.BufferedProtocol):
         self._server = server
         self._loop = loop
         self.transport: asyncio.Transport | None = None
+        self.peer = self.tls = ""
         self._parser = HttpRequestParser(
             cast("Any", self),
             loop,
@@ -143,7 +149,11 @@ class Connection(asyncio.BufferedProtocol):
         if peer is not None:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if transport.get_extra_info("sslcontext") is None:
+        address, tls = transport.get_extra_info("peername"), transport.get_extra_info("ssl_object")
+        self.peer = address[0] if address else ""
+        if tls is not None:
+            self.tls = tls.version() or ""
+        else:
             transport.set_write_buffer_limits(high=0)  # resume when all is out: then the kernel can send files
         self._server.connections.add(self)
         self._close_after(self._server.idle_s)

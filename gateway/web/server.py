@@ -10,6 +10,7 @@ from time import perf_counter
 from aiohttp.http_exceptions import LineTooLong
 
 from gateway.errors import Code, S3Error
+from gateway.web.access_log import AccessLog
 from gateway.web.answers import Answer, DateLine, error_answer, render_head, write_answer
 from gateway.web.call import Services
 from gateway.web.connection import Connection, Request
@@ -32,7 +33,9 @@ _BAD_TOKENS = (Code.ExpiredToken, Code.InvalidToken)
 class S3Server:
     """Makes connections, answers their requests, and drains them at the end."""
 
-    def __init__(self, services: Services, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, services: Services, loop: asyncio.AbstractEventLoop, access_log: AccessLog | None = None
+    ) -> None:
         limits = services.settings.limits
         self.connections: set[Connection] = set()
         self.header_timeout_s = limits.header_timeout_s
@@ -46,6 +49,7 @@ class S3Server:
         self._tells_quotas = limits.quota_headers
         self._draining = False
         self.tally = RequestTally(self.connections)
+        self._access_log = access_log
 
     def __call__(self) -> Connection:
         self.tally.accepted.number += 1
@@ -59,7 +63,10 @@ class S3Server:
             return await self._answer(exchange)
         finally:
             self.tally.in_flight -= 1
-            self.tally.count(exchange, perf_counter())
+            ended_s = perf_counter()
+            self.tally.count(exchange, ended_s)
+            if self._access_log is not None:
+                self._access_log.note(exchange, ended_s)
 
     async def _answer(self, exchange: Exchange) -> bool:
         request, request_id = exchange.request, exchange.request_id
