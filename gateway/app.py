@@ -58,7 +58,7 @@ def serve(settings: Settings) -> None:
 
     Raises StartError: the key ring, a policy, the store, a directory, a certificate or an address cannot be used.
     """
-    configure_logging()
+    configure_logging(settings.log)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no secrets in core files
     keep_freed_memory()
     try:

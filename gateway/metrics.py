@@ -227,6 +227,9 @@ LOOP_LAG: Final = _histogram(
 ACCESS_LINES_LOST: Final = _counter(
     "anbar_access_log_lost_lines_total", "Lines of the access log that were not written: the disk is full, or too slow."
 )
+LOG_LEFT_OUT: Final = _counter(
+    "anbar_log_left_out_messages_total", "Messages that were not logged, since there were too many of their kind."
+)
 BUILD: Final = _gathered("anbar_build_info", "Always 1; the version that runs.", "version")
 
 # --- the cache: its rows come here, and it keeps a Tally

@@ -13,6 +13,7 @@ from gateway import __version__
 from gateway.config import Settings
 from gateway.metrics import all_metrics
 from gateway.policy.tables import ProjectDocument
+from gateway.web import logs
 from gateway.web.access_log import FIELDS
 from scripts.docs import DOCS, PARTS, parts_of, render, stale_pages
 
@@ -88,6 +89,12 @@ def test_the_metrics_page_names_every_metric_with_its_labels(metric):
 def test_the_operations_page_names_every_field_of_the_access_log(field):
     page = (DOCS / "operations.md").read_text(encoding="utf-8")
     assert re.search(rf"^\| `{field}` \| \S.+ \|$", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("field", logs.FIELDS)
+def test_the_operations_page_names_every_field_of_the_log(field):
+    page = (DOCS / "operations.md").read_text(encoding="utf-8")
+    assert f"`{field}`" in page.partition("## The log")[2].partition("| line |")[0]
 
 
 @pytest.mark.parametrize("name", sorted({name for page in PAGES for name in METRIC.findall(page.read_text("utf-8"))}))
