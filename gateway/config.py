@@ -14,9 +14,9 @@ from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 from pydantic_core import ErrorDetails
 
 from gateway.origin_settings import DirectoryOriginSettings, OriginSettings
@@ -34,10 +34,13 @@ from gateway.toml_fields import (
     distinct_list,
     matching,
     mistake,
+    resolve_path,
 )
 from gateway.toml_lines import lines_of_keys
 
 MAX_FILE_SIZE = 4 * MIB
+OFF: Final = "off"
+STANDARD_OUTPUT: Final = "-"
 _POLICY_HINT = "; anbar init writes a working one"
 
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):([0-9]{1,5})")
@@ -281,6 +284,25 @@ class Cache(Table):
     )
 
 
+def _parse_access(value: object, info: ValidationInfo) -> object:
+    return value if value in (OFF, STANDARD_OUTPUT) else resolve_path(value, info)
+
+
+class Log(Table):
+    """What is written down of what happens."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least serious messages that are logged to standard error."
+    )
+    format: Literal["text", "json"] = Field(
+        default="text", description='How messages and requests are logged: "text", or "json", one object a line.'
+    )
+    access: Annotated[Literal["off", "-"] | Path, BeforeValidator(_parse_access)] = Field(
+        default=OFF,
+        description='Where each request is logged: "off", "-" for standard output, or a file, which is appended to.',
+    )
+
+
 class Settings(Table):
     """All of gateway.toml."""
 
@@ -291,6 +313,7 @@ class Settings(Table):
     policies: Policies
     cache: Cache = Cache()
     limits: Limits = Limits()
+    log: Log = Log()
     _directory: Path = PrivateAttr(Path())
 
     def model_post_init(self, context: Mapping[str, Path] | None, /) -> None:

@@ -8,8 +8,8 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,11 @@ from gateway.startup import (
 from gateway.store.bucket_changes import PolicyRefused
 from gateway.store.database import StoreError
 from gateway.store.key_ring import KeyRingError
-from gateway.store.store import Store
+from gateway.web.access_log import AccessLog, open_access_log
 from gateway.web.call import Services
+from gateway.web.exposition import Exposition
 from gateway.web.logs import configure_logging
+from gateway.web.loop_lag import LoopLag
 from gateway.web.probes import probes
 from gateway.web.server import S3Server
 from gateway.workers import READY, Frames, Order, Workers, bind
@@ -51,7 +53,7 @@ def serve(settings: Settings, config: Path) -> None:
 
     Raises StartError: the key ring, a policy, the store, a directory, a certificate or an address cannot be used.
     """
-    _prepare_process()
+    _prepare_process(settings)
     with _start_errors():
         tls = tls_context(settings.server.tls)
         if settings.server.worker_count == 1:
@@ -60,19 +62,19 @@ def serve(settings: Settings, config: Path) -> None:
             uvloop.run(_keep_workers(settings, config))
 
 
-def serve_beside(settings: Settings, sockets: Sequence[socket.socket], more: Frames, config: Path) -> None:
-    """Serve as one of several workers, on the sockets of their keeper; raises StartError.
+def serve_beside(settings: Settings, sockets: Sequence[socket.socket], ready: int, more: Frames, config: Path) -> None:
+    """Serve as one of several workers, on the sockets of their keeper, who hears of it at `ready`; raises StartError.
 
     What comes on standard input are settings that have changed (`more` has what came with the first ones); its end
     says that the keeper is gone.
     """
-    _prepare_process()
+    _prepare_process(settings)
     with _start_errors():
-        uvloop.run(_serve_beside(settings, sockets, more, config))
+        uvloop.run(_serve_beside(settings, sockets, ready, more, config))
 
 
-def _prepare_process() -> None:
-    configure_logging()
+def _prepare_process(settings: Settings) -> None:
+    configure_logging(settings.log)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no secrets in core files
     keep_freed_memory()
 
@@ -95,17 +97,17 @@ def _start_errors() -> Iterator[None]:
 async def _serve(settings: Settings, config: Path, tls: ssl.SSLContext | None) -> None:
     stop = _stop_signals(signal.SIGTERM, signal.SIGINT)
     with only_server_of(settings.store.path):
-        async with build_services(settings) as services:
-            server = S3Server(services, asyncio.get_running_loop())
+        async with build_services(settings) as services, _access_log(settings) as access_log, _loop_lag():
+            server = S3Server(services, asyncio.get_running_loop(), access_log)
             listen = settings.server.listen
             with listening(listen, "listen"):
                 public = await _listen(server, tls, host=listen.host, port=listen.port, reuse_address=True)
-            serving = Serving(services, server, tls)
+            serving = Serving(services, server, tls, access_log)
             _on_hangup(lambda: serving.read_again(config))
             port = public.sockets[0].getsockname()[1]
             admin: web.AppRunner | None = None
             try:
-                admin = await _start_probes(settings, services.store)
+                admin = await _start_probes(settings, services)
                 _announce(_ready_line(settings, port))
                 await stop.wait()
             finally:
@@ -120,7 +122,7 @@ async def _keep_workers(settings: Settings, config: Path) -> None:
     stop = _stop_signals(signal.SIGTERM, signal.SIGINT)
     listen = settings.server.listen
     with only_server_of(settings.store.path) as lock:
-        async with build_services(settings) as services:
+        async with build_services(settings) as services, _loop_lag():
             with listening(listen, "listen"):
                 sockets = bind(listen, settings.server.worker_count)
             order = Order(config, read_text(config), lock, settings.limits.drain_s)
@@ -129,7 +131,7 @@ async def _keep_workers(settings: Settings, config: Path) -> None:
             admin: web.AppRunner | None = None
             try:
                 port = sockets[0][0].getsockname()[1]
-                admin = await _start_probes(settings, services.store, lambda: workers.ready > 0)
+                admin = await _start_probes(settings, services, lambda: workers.ready > 0)
                 if not await workers.start():
                     raise StartError("a worker did not start; its reason is above")
                 _on_hangup(lambda: keeping.read_again(config))
@@ -141,16 +143,18 @@ async def _keep_workers(settings: Settings, config: Path) -> None:
                     await admin.cleanup()
 
 
-async def _serve_beside(settings: Settings, sockets: Sequence[socket.socket], more: Frames, config: Path) -> None:
+async def _serve_beside(
+    settings: Settings, sockets: Sequence[socket.socket], ready: int, more: Frames, config: Path
+) -> None:
     loop = asyncio.get_running_loop()
     stop = _stop_signals(signal.SIGTERM)
     for ignored in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the keeper passes on what they mean
         signal.signal(ignored, signal.SIG_IGN)
     tls = tls_context(settings.server.tls)
-    async with build_services(settings, beside=True) as services:
-        server = S3Server(services, loop)
+    async with build_services(settings, beside=True) as services, _access_log(settings) as access_log, _loop_lag():
+        server = S3Server(services, loop, access_log)
         public = [await _listen(server, tls, sock=each) for each in sockets]
-        serving = Serving(services, server, tls)
+        serving = Serving(services, server, tls, access_log)
 
         def told() -> None:
             data = os.read(0, 1 << 16)
@@ -162,7 +166,8 @@ async def _serve_beside(settings: Settings, sockets: Sequence[socket.socket], mo
 
         loop.add_reader(0, told)
         try:
-            os.write(1, READY)
+            os.write(ready, READY)
+            os.close(ready)
             await stop.wait()
         finally:
             for each in public:
@@ -196,10 +201,13 @@ def _ready_line(settings: Settings, port: int) -> str:
 class Serving:
     """What a process serves with, which later settings may change."""
 
-    def __init__(self, services: Services, server: S3Server, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, services: Services, server: S3Server, tls: ssl.SSLContext | None, access_log: AccessLog | None
+    ) -> None:
         self._services = services
         self._server = server
         self._tls = tls
+        self._access_log = access_log
 
     def read_again(self, config: Path) -> None:
         """Read the settings again; what is wrong with them changes nothing."""
@@ -211,6 +219,8 @@ class Serving:
         self._go_on_with(reload_settings(self._services.settings, new).settings)
 
     def _go_on_with(self, settings: Settings) -> None:
+        if self._access_log is not None:
+            self._access_log.reopen()  # it may have been moved away
         if self._tls is not None and settings.server.tls is not None:
             try:
                 tls_context(settings.server.tls)  # whether they can be used
@@ -249,13 +259,33 @@ def _reload(old: Settings, config: Path) -> Reloaded | None:
     return reloaded
 
 
+@asynccontextmanager
+async def _access_log(settings: Settings) -> AsyncIterator[AccessLog | None]:
+    log = open_access_log(settings)
+    try:
+        yield log
+    finally:
+        if log is not None:
+            await asyncio.to_thread(log.close)
+
+
+@asynccontextmanager
+async def _loop_lag() -> AsyncIterator[None]:
+    lag = LoopLag(asyncio.get_running_loop())
+    try:
+        yield
+    finally:
+        lag.stop()
+
+
 async def _start_probes(
-    settings: Settings, store: Store, serves: Callable[[], bool] = lambda: True
+    settings: Settings, services: Services, serves: Callable[[], bool] = lambda: True
 ) -> web.AppRunner | None:
     listen = settings.server.admin_listen
     if listen is None:
         return None
-    runner = web.AppRunner(probes(store, serves), access_log=None)
+    exposition = Exposition(services.store, lambda: services.rulebook.rules.policies)
+    runner = web.AppRunner(probes(services.store, exposition, serves), access_log=None)
     await runner.setup()
     with listening(listen, "admin_listen"):
         await web.TCPSite(runner, listen.host, listen.port).start()

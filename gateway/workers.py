@@ -3,7 +3,7 @@
 The keeper holds the listening sockets, one for each worker: the kernel spreads connections over them (SO_REUSEPORT),
 and what comes to the socket of a worker that has died waits there for the next one. Workers are programs of their own,
 not forks: `python -m gateway worker`. They read the settings from standard input, where later ones may follow, and
-where the end says that the keeper is gone; on standard output they say that they are ready.
+where the end says that the keeper is gone; on a pipe of its own each says that it is ready.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from prometheus_client.multiprocess import mark_process_dead
 
 import gateway
 from gateway.config import Listen
@@ -100,34 +102,50 @@ class Worker:
     async def run(self, order: Order, on_ready: Callable[[], None]) -> int:
         """Start a process, and wait until it ends: its exit code. A worker that is never ready is killed."""
         fds = [each.fileno() for each in self.sockets]
-        self._process = process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *(f"-W{option}" for option in sys.warnoptions),
-            *("-m", "gateway", "worker", "--config", str(order.config)),
-            *("--sockets", ",".join(map(str, fds)), "--number", str(self.number)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            pass_fds=(*fds, order.lock),
-            env=_environment(),
-        )
+        hears, says = os.pipe()
         try:
-            await self._begin(process, order.text)
-            if self.is_ready:
+            try:
+                self._process = process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *(f"-W{option}" for option in sys.warnoptions),
+                    *("-m", "gateway", "worker", "--config", str(order.config), "--number", str(self.number)),
+                    *("--sockets", ",".join(map(str, fds)), "--ready", str(says)),
+                    stdin=asyncio.subprocess.PIPE,
+                    pass_fds=(*fds, order.lock, says),
+                    env=_environment(),
+                )
+            finally:
+                os.close(says)
+            if process.stdin is None:
+                raise AssertionError("a pipe was asked for")
+            process.stdin.write(frame(order.text))
+            if await self._is_ready_soon(hears):
+                self.is_ready = True
                 on_ready()
+            elif process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
             return await process.wait()
         finally:
+            os.close(hears)
             self.is_ready = False
+            if self._process is not None:
+                mark_process_dead(self._process.pid)  # type: ignore[no-untyped-call]
 
-    async def _begin(self, process: asyncio.subprocess.Process, text: str) -> None:
-        if process.stdin is None or process.stdout is None:
-            raise AssertionError("pipes were asked for")
-        process.stdin.write(frame(text))
+    async def _is_ready_soon(self, hears: int) -> bool:
+        """Wait until the worker has said so, or has closed its pipe without a word."""
+        loop = asyncio.get_running_loop()
+        heard: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(hears, heard.set_result, None)
         try:
             async with asyncio.timeout(_START_S):
-                self.is_ready = await process.stdout.readline() == READY
+                await heard
         except TimeoutError:
             _log.error("worker %d did not get ready in %g seconds", self.number, _START_S)
-            process.kill()
+            return False
+        finally:
+            loop.remove_reader(hears)
+        return os.read(hears, len(READY)) == READY
 
     def tell(self, text: str) -> None:
         """Have it read the settings again."""

@@ -81,6 +81,13 @@ def test_a_relative_config_path_gives_absolute_paths(tmp_path, monkeypatch):
     assert load_settings(Path("gateway.toml")).store.path == tmp_path / "var/anbar.sqlite"
 
 
+@pytest.mark.parametrize(
+    ("text", "access"), [('"off"', "off"), ('"-"', "-"), ('"log/access.log"', Path("/srv/anbar/log/access.log"))]
+)
+def test_the_access_log_is_off_standard_output_or_a_file(text, access):
+    assert settings_of(f"[log]\naccess = {text}").log.access == access
+
+
 def test_every_server_key_is_read():
     server = settings_of(
         """
@@ -156,6 +163,10 @@ def test_a_size_that_python_would_forgive_is_refused(text):
         ("[origins.x]\nkind = 'directory'", "line 10: origins.x.path: this key is required"),
         ("[origins.'Ünï']\nkind = 'directory'\npath = 'x'", "line 10: origins.Ünï: a name has"),
         ("[limits]\ndrain_s = 0", "line 11: limits.drain_s: "),
+        ("[log]\nlevel = 'loud'", "line 11: log.level: "),
+        ("[log]\nformat = 'xml'", "line 11: log.format: "),
+        ("[log]\naccess = true", "line 11: log.access: a path is a text that is not empty"),
+        ("[log]\nacces = '-'", 'line 11: log.acces: unknown key; did you mean "access"?'),
         ("[limits]\ndrain_s = nan", "line 11: limits.drain_s: "),
         ("[limits]\ndrain_s = '30'", "line 11: limits.drain_s: must be a number"),
         ("[limits]\nmax_object_size = '6GiB'", "line 11: limits.max_object_size: "),

@@ -15,6 +15,7 @@ _PIECE = 1 << 16
 def worker(
     config: Annotated[Path, typer.Option("--config")],
     sockets: Annotated[str, typer.Option("--sockets")],
+    ready: Annotated[int, typer.Option("--ready")],
     number: Annotated[int, typer.Option("--number")],
 ) -> None:
     """Serve on sockets that are open already, with the settings that come on standard input."""
@@ -32,6 +33,6 @@ def worker(
         texts = frames.feed(data)
     opened = [socket.socket(fileno=int(fd)) for fd in sockets.split(",")]
     try:
-        serve_beside(parse_settings(texts[-1], config), opened, frames, config)
+        serve_beside(parse_settings(texts[-1], config), opened, ready, frames, config)
     except StartError as error:
         raise Refused(f"worker {number}: {error}") from error

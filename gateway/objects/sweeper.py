@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from gateway.errors import Code, S3Error
+from gateway.metrics import SWEEPS, SWEPT
 from gateway.objects.complete import reopen
 from gateway.objects.multipart import abort_upload
 from gateway.objects.own_keys import move_home
@@ -66,12 +67,22 @@ async def sweep(rooms: Rooms) -> None:
 
 
 async def keep_swept(rooms: Rooms, *, for_all: bool) -> None:
-    """The keeper of sweep(), or without `for_all` of settle(); a failed turn is logged, and the next one comes."""
+    """The keeper of sweep(), or without `for_all` of settle()."""
     while True:
         await asyncio.sleep(_EVERY_S)
-        try:
-            await (sweep(rooms) if for_all else settle(rooms))
-        except S3Error as error:
-            _log.warning("the sweep is left for later: %s", error)
-        except Exception:  # noqa: BLE001  (a bug must not end the sweeping for good)
-            _log.exception("the sweep failed")
+        await sweep_once(rooms, for_all=for_all)
+
+
+async def sweep_once(rooms: Rooms, *, for_all: bool = True) -> None:
+    """A sweep that is counted; a failed one is logged, and the next one comes."""
+    try:
+        await (sweep(rooms) if for_all else settle(rooms))
+    except S3Error as error:
+        _log.warning("the sweep is left for later: %s", error)
+        SWEEPS.labels("postponed").inc()
+    except Exception:  # noqa: BLE001  (a bug must not end the sweeping for good)
+        _log.exception("the sweep failed")
+        SWEEPS.labels("failed").inc()
+    else:
+        SWEEPS.labels("done").inc()
+        SWEPT.set(rooms.now_s())

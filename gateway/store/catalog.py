@@ -196,6 +196,16 @@ class Catalog:
         """The bodies are gone from the origin: give back what they were charged."""
         await self._database.write(lambda connection: writes.forget_garbage(connection, gone))
 
+    async def backlog(self) -> tuple[int, int, int]:
+        """Bodies on record as garbage, writes under way, and uploads that are open."""
+        counts: tuple[int, int, int] = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT (SELECT count(*) FROM garbage), (SELECT count(*) FROM intents), "
+                "(SELECT count(*) FROM uploads WHERE state != 'done')"
+            ).fetchone()
+        )
+        return counts
+
     async def recover(self, until_s: Mapping[str, int], *, died: bool = True) -> int:
         """Release every write that a process had begun which lives no more; gives their number.
 

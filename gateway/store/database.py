@@ -15,14 +15,17 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.errors import Code, S3Error
+from gateway.metrics import STORE_FAILURES
 from gateway.store.changes import ChangeCounter, LockTimeout
 from gateway.store.migrate import migrate, require_ours
 from gateway.store.runs import Runs
+from gateway.store.tally import StoreTally
 from gateway.threads import Threads
 
 # States of the file, the disk or the machine (https://sqlite.org/rescode.html).
@@ -105,6 +108,7 @@ class Database:
         self._log = f"{path}-wal"
         self._checkpoint_at = _CHECKPOINT_BYTES
         self._closed = False
+        self._tally = StoreTally()
 
     @classmethod
     async def open(cls, path: Path, *, check: bool = False) -> "Database":
@@ -135,6 +139,7 @@ class Database:
         self._hand_over()
         self._jobs.put(None)
         await self._loop.run_in_executor(None, self._writer.join)
+        self._tally.end()
         await self._readers.close()
         for connection in self._reader_connections:
             connection.close()
@@ -154,6 +159,7 @@ class Database:
         future: asyncio.Future[T] = self._loop.create_future()
         if not self._gathering:  # what this turn of the loop asks for is handed over, and committed, together
             self._loop.call_soon(self._hand_over)
+        self._tally.asked += 1
         self._gathering.append(_Job(work, future, on_commit))
         return await future
 
@@ -205,6 +211,7 @@ class Database:
         ending = False
         while not ending:
             batch, ending = self._next_batch()
+            began_s = time.perf_counter()
             try:
                 connection = connection or _connect(self.path)
                 if batch:
@@ -215,6 +222,8 @@ class Database:
                 if connection is not None:
                     _close(connection)
                     connection = None
+            if batch:
+                self._tally.commit(len(batch), time.perf_counter() - began_s)
             self._loop.call_soon_threadsafe(_settle, batch)
             if connection is not None:
                 self._checkpoint_when_due(connection)
@@ -391,6 +400,7 @@ def _slow_down(error: Exception) -> Exception:
         and getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in _STATES
     ):
         return error
+    STORE_FAILURES.inc()
     _log.error("the store failed: %s", error)
     answer = S3Error(Code.SlowDown)
     answer.__cause__ = error

@@ -37,13 +37,19 @@ class BodySlice:
 
 @dataclass(slots=True)
 class Answer:
-    """What a handler answers. `length` is Content-Length where it is not that of `body`: a HEAD's, or a slice's."""
+    """What a handler answers. `length` is Content-Length where it is not that of `body`: a HEAD's, or a slice's.
+
+    `sent` grows while its body is written: bytes that the client was sent of it. `cache` is what the cache said, in a
+    word for the access log, where it was asked.
+    """
 
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
     slice: BodySlice | None = None
     length: int | None = None
+    sent: int = 0
+    cache: str = ""
 
     @property
     def content_length(self) -> int | None:
@@ -117,12 +123,12 @@ async def write_answer(connection: Connection, head: bytes, answer: Answer, *, i
             transport.write(head)
         else:
             transport.writelines((head, answer.body))
+            answer.sent = len(answer.body)
         if transport.get_write_buffer_size() > _SMALL_ANSWERS:  # a client that asks on and on, and reads nothing
             await _drain(connection, timeout_s)
         return
-    part = answer.slice
     transport.write(head)
-    await _write_slice(connection, transport, part, timeout_s)
+    await _write_slice(connection, transport, answer, answer.slice, timeout_s)
 
 
 async def _drain(connection: Connection, timeout_s: float) -> None:
@@ -140,7 +146,9 @@ async def _drain(connection: Connection, timeout_s: float) -> None:
         raise ConnectionResetError("the client took nothing for too long") from None
 
 
-async def _write_slice(connection: Connection, transport: asyncio.Transport, part: BodySlice, timeout_s: float) -> None:
+async def _write_slice(
+    connection: Connection, transport: asyncio.Transport, answer: Answer, part: BodySlice, timeout_s: float
+) -> None:
     socket = None if transport.get_extra_info("sslcontext") else transport.get_extra_info("socket")
     if transport.is_closing():
         raise ConnectionResetError("the client is gone")
@@ -162,6 +170,7 @@ async def _write_slice(connection: Connection, transport: asyncio.Transport, par
             sent = len(data)
             del data  # a client that takes nothing, or an origin that gives nothing, is waited for without it
         offset += sent
+        answer.sent += sent
     await _drain(connection, timeout_s)  # only then has the client got it
 
 

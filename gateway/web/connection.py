@@ -91,7 +91,10 @@ class Answering(Protocol):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection; its server has it as long as it is open."""
+    """One connection; its server has it as long as it is open.
+
+    `peer` is the address at its other end, `tls` the version of TLS, or "".
+    """
 
     __slots__ = (
         "_answering",
@@ -110,6 +113,7 @@ class Connection(asyncio.BufferedProtocol):
         "_timer",
         "_writing_paused",
         "peer",
+        "tls",
         "transport",
     )
 
@@ -117,7 +121,7 @@ class Connection(asyncio.BufferedProtocol):
         self._server = server
         self._loop = loop
         self.transport: asyncio.Transport | None = None
-        self.peer = ""  # the other side's address
+        self.peer = self.tls = ""
         self._parser = HttpRequestParser(
             cast("Any", self),
             loop,
@@ -157,10 +161,12 @@ class Connection(asyncio.BufferedProtocol):
         if peer is not None:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if transport.get_extra_info("sslcontext") is None:
+        address, tls = transport.get_extra_info("peername"), transport.get_extra_info("ssl_object")
+        self.peer = address[0] if address else ""
+        if tls is not None:
+            self.tls = tls.version() or ""
+        else:
             transport.set_write_buffer_limits(high=0)  # resume when all is out: then the kernel can send files
-        peername = transport.get_extra_info("peername")
-        self.peer = peername[0] if peername else ""
         self._close_after(self._server.idle_s)
         if not self._server.opened(self):
             self._deaf = True

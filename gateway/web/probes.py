@@ -3,15 +3,16 @@
 from collections.abc import Callable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from gateway.errors import S3Error
 from gateway.store.store import Store
+from gateway.web.exposition import Exposition
 
 _HEADERS = {"Cache-Control": "no-store"}
 
 
-def probes(store: Store, serves: Callable[[], bool] = lambda: True) -> web.Application:
+def probes(store: Store, exposition: Exposition, serves: Callable[[], bool] = lambda: True) -> web.Application:
     """`/-/live`: the loop turns. `/-/ready`: the store can be read. `/-/metrics`: counters for Prometheus.
 
     `serves`: does anybody take requests?
@@ -30,7 +31,7 @@ def probes(store: Store, serves: Callable[[], bool] = lambda: True) -> web.Appli
         return web.Response(text="ok\n", headers=_HEADERS)
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers=_HEADERS | {"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=await exposition.text(), headers=_HEADERS | {"Content-Type": CONTENT_TYPE_LATEST})
 
     application = web.Application()
     application.router.add_get("/-/live", live)

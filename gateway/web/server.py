@@ -6,20 +6,24 @@ import logging
 import secrets
 import time
 from collections import Counter
+from time import perf_counter
 
 from aiohttp.http_exceptions import LineTooLong
 
 from gateway.errors import Code, S3Error
+from gateway.web.access_log import AccessLog
 from gateway.web.answers import Answer, DateLine, error_answer, render_head, write_answer
-from gateway.web.call import Call, Services
+from gateway.web.call import Services
 from gateway.web.client_address import is_trusted
 from gateway.web.connection import Connection, Request
 from gateway.web.cors import cors_headers
 from gateway.web.denials import note_denial
 from gateway.web.dispatch import HANDLERS
+from gateway.web.exchange import Exchange
 from gateway.web.gate import Gate, new_request_id
 from gateway.web.quota_headers import TOLD, quota_headers
 from gateway.web.sts import is_sts, sts_error_answer
+from gateway.web.tally import RequestTally
 
 _log = logging.getLogger("anbar.server")
 _DRAIN_BODY = 64 << 10
@@ -31,7 +35,9 @@ _BAD_TOKENS = (Code.ExpiredToken, Code.InvalidToken)
 class S3Server:
     """Makes connections, answers their requests, and drains them at the end."""
 
-    def __init__(self, services: Services, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, services: Services, loop: asyncio.AbstractEventLoop, access_log: AccessLog | None = None
+    ) -> None:
         self.connections: set[Connection] = set()
         self.open_connections = 0
         self._of_address: Counter[str] = Counter()
@@ -41,6 +47,8 @@ class S3Server:
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode("ascii")
         self._host_line = f"x-amz-id-2: {self._host_id}\r\n"
         self._draining = False
+        self.tally = RequestTally(self.connections)
+        self._access_log = access_log
 
     def go_on_with(self, services: Services) -> None:
         """From the next request on these are what is served with."""
@@ -57,29 +65,42 @@ class S3Server:
         self._trusted_proxies = services.settings.server.trusted_proxies
 
     def __call__(self) -> Connection:
+        self.tally.accepted.number += 1
         return Connection(self, self._loop)
 
     async def answer(self, request: Request) -> bool:
         """One request, from its head to the last byte of its answer; does the connection live on?"""
-        request_id = new_request_id()
-        call: Call | None = None
+        exchange = Exchange(request, new_request_id())
+        self.tally.in_flight += 1
+        try:
+            return await self._answer(exchange)
+        finally:
+            self.tally.in_flight -= 1
+            ended_s = perf_counter()
+            self.tally.count(exchange, ended_s)
+            if self._access_log is not None:
+                self._access_log.note(exchange, ended_s)
+
+    async def _answer(self, exchange: Exchange) -> bool:
+        request, request_id = exchange.request, exchange.request_id
         try:
             try:
-                call = self._gate.read(request, request_id)
+                exchange.call = call = self._gate.read(request, request_id)
                 await self._gate.admit(call)
                 answer = await HANDLERS[call.operation.name](call)
                 if self._tells_quotas and call.operation.name in TOLD:
                     answer.headers += await quota_headers(call)
             except S3Error as error:
-                answer = self._refused(request, error, request_id, call)
-                if self._tells_quotas and error.code is Code.QuotaExceeded and call is not None:
-                    answer.headers += await quota_headers(call)
+                answer = self._refused(exchange, error)
+                if self._tells_quotas and error.code is Code.QuotaExceeded and exchange.call is not None:
+                    answer.headers += await quota_headers(exchange.call)
             except (asyncio.CancelledError, ConnectionError):
                 raise
             except Exception:  # noqa: BLE001  (a bug: the client learns nothing of it, the log all)
                 _log.exception("request %s failed", request_id)
-                answer = self._refused(request, S3Error(Code.InternalError), request_id, call)
-            return await self._write(request, answer, request_id, call)
+                answer = self._refused(exchange, S3Error(Code.InternalError))
+            exchange.answer = answer
+            return await self._write(exchange, answer)
         except ConnectionError:
             self._abandon(request)
             raise
@@ -123,6 +144,7 @@ class S3Server:
                 break
             await asyncio.sleep(0.02)
         await asyncio.gather(*(connection.shut_down(_BREAK_OFF_S) for connection in tuple(self.connections)))
+        self.tally.end()
 
     def render_refusal(self, error: Exception | None) -> bytes:
         """All bytes of the answer to what could not be parsed; None: to a connection that is too many."""
@@ -131,17 +153,20 @@ class S3Server:
             code = Code.RequestHeaderSectionTooLarge
         request_id = new_request_id()
         answer = error_answer(S3Error(code), "", request_id, self._host_id)
+        self.tally.count_unreadable(answer.status)
         return render_head(answer, self._common(request_id), close=True) + answer.body
 
-    def _refused(self, request: Request, error: S3Error, request_id: str, call: Call | None) -> Answer:
+    def _refused(self, exchange: Exchange, error: S3Error) -> Answer:
+        call, exchange.error = exchange.call, error
         if call is not None and (error.code.status == _DENIED or error.code in _BAD_TOKENS):
             note_denial(call, error)
         if call is not None and is_sts(call):
-            return sts_error_answer(error, request_id)
-        resource = request.target.partition("?")[0]
-        return error_answer(error, resource, request_id, self._host_id)
+            return sts_error_answer(error, exchange.request_id)
+        resource = exchange.request.target.partition("?")[0]
+        return error_answer(error, resource, exchange.request_id, self._host_id)
 
-    async def _write(self, request: Request, answer: Answer, request_id: str, call: Call | None) -> bool:
+    async def _write(self, exchange: Exchange, answer: Answer) -> bool:
+        request, call = exchange.request, exchange.call
         method = request.method
         try:
             if call is not None and method != "OPTIONS":
@@ -149,10 +174,12 @@ class S3Server:
                     call.rules.policies, call.store.buckets, call.address.bucket, method, call.headers.get("origin")
                 )
             close = call is None or self._closes(request)  # what was not understood may be framed otherwise, too
-            head = render_head(answer, self._common(request_id), close=close)
+            head = render_head(answer, self._common(exchange.request_id), close=close)
+            exchange.head_s = perf_counter()
             await write_answer(
                 request.connection, head, answer, is_head=method == "HEAD", timeout_s=self._write_timeout_s
             )
+            exchange.is_whole = True
         finally:
             if answer.slice is not None:
                 answer.slice.reader.close()

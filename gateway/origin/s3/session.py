@@ -31,6 +31,7 @@ from gateway.origin.resilience import Breaker, RetryBudget, pause_s
 from gateway.origin.s3.documents import parse_error
 from gateway.origin.s3.failures import BadCredentials, Busy, ClockSkewed, Failed, MayNot, Refused, failure_of
 from gateway.origin.s3.requests import Request, RequestSigner
+from gateway.origin.tally import OriginTally
 from gateway.stream_memory import StreamMemory
 
 _log = logging.getLogger("anbar.origin")
@@ -76,6 +77,7 @@ class Session:
         self._signer = RequestSigner(upstream.endpoint.authority, upstream.region, virtual=self._virtual)
         self._clients: dict[str, HttpClient] = {}
         self._breaker = Breaker(time.monotonic)
+        self._tally = OriginTally(name, self._breaker)
         self._budget = RetryBudget()
 
     async def ask(
@@ -166,8 +168,11 @@ class Session:
 
     async def answered(self, request: Request, upload: Upload) -> Response:
         """The answer to an upload whose body is written; raises OriginError as ask() does."""
+        began_s = time.perf_counter()
         try:
-            return await self._accepted(request, await upload.finish(), _FINE)
+            response = await upload.finish()
+            self._tally.answered(response.status, time.perf_counter() - began_s)
+            return await self._accepted(request, response, _FINE)
         except OriginError as error:
             known = await self._unrepeatable(self._known(error, request))
             raise known from (known.__cause__ if known is error else error)
@@ -175,6 +180,7 @@ class Session:
     async def refused(self, request: Request, error: OriginError) -> OriginError:
         """What stopped an upload on its way, in our words: the origin has not got all of it, so nothing was stored."""
         if isinstance(error, EarlyAnswer):
+            self._tally.answered(error.response.status)
             try:
                 await self._accepted(request, error.response, frozenset())
             except OriginError as found:
@@ -192,6 +198,7 @@ class Session:
     async def close(self) -> None:
         for client in list(self._clients.values()):
             await client.close()
+        self._tally.end()
 
     def _client(self, host: str) -> HttpClient:
         client = self._clients.get(host)
@@ -222,7 +229,9 @@ class Session:
     ) -> Response:
         client, head = self._prepare(request, credentials)
         first_byte_s = self._whole_s if slow else None
+        began_s = time.perf_counter()
         response = await client.ask(head, body, bodyless=request.is_head, first_byte_s=first_byte_s)
+        self._tally.answered(response.status, time.perf_counter() - began_s)
         return await self._accepted(request, response, fine)
 
     async def _accepted(self, request: Request, response: Response, fine: frozenset[int]) -> Response:
@@ -304,10 +313,12 @@ class Session:
     def _known(self, error: OriginError, request: Request) -> OriginError:
         """A failure of the connection as what it means: nothing was sent, or nobody knows."""
         if isinstance(error, NotReached):
+            self._tally.failed(error)
             if not isinstance(error, AllBusy):
                 self._breaker_failed(error)
             known: OriginError = OriginDown(f"{self.name}: {error}")
         elif isinstance(error, ConnectionBroken | TooSlow | BadResponse):
+            self._tally.failed(error)
             if not getattr(error, "reused", False):
                 self._breaker_failed(error)
             known = OutcomeUnknown(f"{self.name}: {_what(request)}: {error}")
@@ -318,6 +329,7 @@ class Session:
 
     def _check_breaker(self) -> None:
         if not self._breaker.lets_through():
+            self._tally.held_back()
             raise OriginDown(
                 f"{self.name}: it does not answer; it is asked again in {self._breaker.retry_after_s:.1f} seconds"
             )
