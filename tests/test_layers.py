@@ -13,7 +13,7 @@ PACKAGE = ROOT / "gateway"
 STEPS = (
     ("__main__",),
     ("cli",),
-    ("app",),
+    ("app", "backup"),
     ("web", "startup"),
     ("policy_watch",),
     ("objects", "rulebook"),

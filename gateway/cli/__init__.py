@@ -5,7 +5,7 @@ import sys
 import typer
 
 from gateway import __version__
-from gateway.cli import audit, doctor, init, keys, move_in, policy, presign, reconcile, serve, usage
+from gateway.cli import audit, backup, doctor, init, keys, move_in, policy, presign, reconcile, restore, serve, usage
 from gateway.cli.installation import Refused
 
 # Tracebacks with local variables would print secrets.
@@ -39,6 +39,8 @@ app.add_typer(policy.app, name="policy")
 app.command("usage")(usage.usage)
 app.command("reconcile")(reconcile.reconcile)
 app.command("import")(move_in.move_in)
+app.command("backup")(backup.backup)
+app.command("restore")(restore.restore)
 app.command("audit")(audit.audit)
 app.command("presign")(presign.presign)
 app.command("doctor")(doctor.doctor)
