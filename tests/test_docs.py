@@ -11,7 +11,12 @@ from gateway.config import Settings
 from scripts.docs import DOCS, PARTS, parts_of, render, stale_pages
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "deploy/README.md", ROOT / "CHANGELOG.md"]
+PAGES = [
+    *sorted(DOCS.glob("*.md")),
+    ROOT / "README.md",
+    *sorted((ROOT / "deploy").rglob("README.md")),
+    ROOT / "CHANGELOG.md",
+]
 
 
 def test_the_generated_parts_are_current():
@@ -33,7 +38,7 @@ def test_an_unknown_part_is_an_error():
         render("<!-- generated: nothing -->\n<!-- end -->")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
