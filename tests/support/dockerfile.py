@@ -23,7 +23,7 @@ mount -t proc proc "$ROOT/proc"
 mount --rbind /dev "$ROOT/dev"
 """
 _SEAL = """
-for volume in $VOLUMES; do mount --bind "$HELD/$(basename "$volume")" "$ROOT$volume"; done
+for volume in $VOLUMES; do mount --bind "$HELD/$(echo "$volume" | tr / -)" "$ROOT$volume"; done
 mount -t tmpfs tmpfs "$ROOT/tmp"
 mount -o remount,bind,ro "$ROOT"
 ip link set lo up
@@ -78,11 +78,22 @@ def build(stages: Sequence[Stage], context: Path, base: Path, work: Path, enviro
     image = Image(base)
     for number, stage in enumerate(stages):
         image = Image(work / f"stage-{number}")
-        subprocess.run(["cp", "-a", "--reflink=auto", base, image.root], check=True)
+        copy_root(base, image.root)
         for instruction, value in stage.steps:
             _carry_out(image, instruction, value, context, built, environment)
         built[stage.name] = image
     return image
+
+
+def copy_root(base: Path, target: Path) -> None:
+    subprocess.run(["cp", "-a", "--reflink=auto", base, target], check=True)
+
+
+def run_step(image: Image, step: str, environment: Mapping[str, str]) -> None:
+    """Run a line of shell in the image, as root and with the machine's network."""
+    argv = ["unshare", "--mount", "sh", "-c", f'{_MOUNT}exec chroot "$ROOT" /bin/sh -c "cd $DIRECTORY && $STEP"']
+    told = {"ROOT": str(image.root), "DIRECTORY": image.directory, "STEP": step}
+    subprocess.run(argv, env={**environment, **image.environment, **told}, check=True)
 
 
 def _carry_out(
@@ -94,9 +105,7 @@ def _carry_out(
     environment: Mapping[str, str],
 ) -> None:
     if instruction == "RUN":
-        argv = ["unshare", "--mount", "sh", "-c", f'{_MOUNT}exec chroot "$ROOT" /bin/sh -c "cd $DIRECTORY && $STEP"']
-        told = {"ROOT": str(image.root), "DIRECTORY": image.directory, "STEP": value}
-        subprocess.run(argv, env={**environment, **image.environment, **told}, check=True)
+        run_step(image, value, environment)
     elif instruction == "COPY":
         _copy(image, value, context, built)
     elif instruction == "ENV":
@@ -145,7 +154,7 @@ class Container:
     @classmethod
     def run(cls, image: Image, held: Path) -> "Container":
         for volume in image.volumes:  # a new volume is a copy of what is there
-            place = held / Path(volume).name
+            place = held / volume.replace("/", "-")
             if not place.exists():
                 subprocess.run(["cp", "-a", image.root / volume.lstrip("/"), place], check=True)
         enter = f'{_MOUNT}{_SEAL}exec chroot --userspec="$WHO" "$ROOT" env -i "$@"'
@@ -157,6 +166,19 @@ class Container:
             text=True,
         )
         return cls(image, held, process)
+
+    def wait_until_ready(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("ready: "):
+                return
+        raise AssertionError(f"it ended with {self.process.wait()}")
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
         """What `docker exec` does."""
