@@ -24,8 +24,8 @@ from gateway.backup.manifest import (
     read_manifest,
 )
 from gateway.backup.media import make_folders
-from gateway.backup.scratch import scratch, sync_folder
-from gateway.config import ConfigError, Settings, load_settings, parse_settings
+from gateway.backup.scratch import remove_left, scratch, sync_folder
+from gateway.config import ConfigError, Settings, load_settings, parse_settings, policy_files
 from gateway.origin.identity import IDENTITY_FILE
 from gateway.startup import StartError, only_server_of
 from gateway.store.database import StoreError
@@ -127,6 +127,11 @@ def _require_free(
             in_the_way.append(target)
     beside = [store.with_name(store.name + suffix) for suffix in _BESIDE_STORE]
     in_the_way += [path for path in beside if os.path.lexists(path)]
+    if settings.policies.path.is_dir():  # together they would be other rules than those of the backup
+        in_the_way += [path for path in policy_files(settings.policies.path) if path not in files]
+    for path in origins.values():
+        if path.is_dir():
+            remove_left(path, _RESTORED)
     in_the_way += [path for path in origins.values() if os.path.lexists(path) and any(path.iterdir())]
     if in_the_way:
         raise BackupError("\n".join(f"{path} is in the way: a restore replaces nothing" for path in in_the_way))

@@ -147,7 +147,9 @@ class _Bodies:
         since_s = self._keep_most()
         suspects: list[NamedBody] = []
         for _ in range(_MOST_TRIES):
+            self._told("waiting for the store to stand still")
             if self._keep_the_rest(since_s, suspects):
+                self._told("looking whether every body is kept")
                 suspects = [body for body in self._named() if not self._keep(body) and not self._is_lost(body)]
                 if not suspects:
                     return self._told_lost()
@@ -170,6 +172,7 @@ class _Bodies:
     def _keep_the_rest(self, since_s: int, suspects: list[NamedBody]) -> bool:
         """Look at the store while it stands still, and keep what it names; False where that takes too long."""
         with self._snapshot.still():
+            self._told("keeping the last bodies")
             until_s = time.monotonic() + _STILL_S
             self._snapshot.look()
             for body in self._named(since_s):

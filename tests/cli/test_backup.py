@@ -128,6 +128,14 @@ def test_what_is_there_with_the_same_bytes_stays_and_gateway_toml_says_where_the
     assert [line.split()[0] for line in done.out.splitlines()[:4]] == ["kept", "kept", "made", "made"]
 
 
+def test_rules_that_are_not_in_the_backup_are_in_the_way(anbar, taken, tmp_path):
+    (tmp_path / "new/policies").mkdir(parents=True)
+    (tmp_path / "new/policies/more.toml").write_text('project = "more"')
+    done = anbar("restore", "taken", "--config", "new/gateway.toml")
+    assert done.code == 1
+    assert done.err == f"anbar: {tmp_path}/new/policies/more.toml is in the way: a restore replaces nothing\n"
+
+
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
 def test_a_restore_is_refused_beside_what_is_left_of_another_store(anbar, taken, tmp_path, suffix):
     (tmp_path / "new/var").mkdir(parents=True)
@@ -199,5 +207,6 @@ def test_media_go_into_an_empty_directory_only(anbar, with_media, tmp_path):
     done = anbar("restore", "media", "--config", "new/gateway.toml")
     assert (done.code, done.err) == (1, f"anbar: {place} is in the way: a restore replaces nothing\n")
     (place / "something").rmdir()
+    (place / ".anbar-restore-killed").mkdir()
     assert anbar("restore", "media", "--config", "new/gateway.toml").code == 0
     assert [path.name for path in place.iterdir()] == [".anbar-origin"]

@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from gateway.store.database import Database, StoreError
+from gateway.store.migrate import migrations
 from gateway.store.records import Intent, ObjectRecord, UploadPart, UploadRecord
 from gateway.store.snapshot import NamedBody, Snapshot
 from tests.support.house import MEDIA
@@ -102,6 +103,22 @@ def test_what_is_no_store_is_refused(tmp_path):
         other.execute("CREATE TABLE t (x)")
     with pytest.raises(StoreError, match="not a store of anbar"):
         Snapshot.open_copy(tmp_path / "foreign")
+
+
+@pytest.mark.parametrize("schema", [number for number, _ in migrations()])
+def test_the_store_of_an_older_version_is_read_as_it_is(tmp_path, schema):
+    """A backup before an upgrade may be made by either version."""
+    with closing(sqlite3.connect(tmp_path / "old")) as old:
+        for number, sql in migrations()[:schema]:
+            old.executescript(f"{sql}\nPRAGMA application_id = 0x414E4252; PRAGMA user_version = {number};")
+    with closing(Snapshot.open(tmp_path / "old")) as snapshot:
+        snapshot.look()
+        assert list(snapshot.bodies()) == []
+        assert snapshot.identities() == {}
+        snapshot.write(tmp_path / "copy")
+    with closing(Snapshot.open_copy(tmp_path / "copy")) as copy:
+        assert copy.schema == schema
+        assert copy.damage() is None
 
 
 async def test_damage_is_found(tmp_path, store_path):
