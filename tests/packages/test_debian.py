@@ -179,5 +179,19 @@ def test_a_second_run_upgrades_and_keeps_what_is_there(machine, network):
     assert (machine.root / "opt/anbar/bin/anbar").exists()
 
 
+def test_a_backup_is_restored_by_the_gateways_user_who_may_not_write_in_etc(machine, network):
+    anbar = "runuser -u anbar -- /opt/anbar/bin/anbar"
+    where = f"--config {CONFIG}"
+    steps = (
+        f"{anbar} keys create --project demo --principal ops {where}",
+        f"{anbar} backup /var/lib/anbar/before {where}",
+        "rm /var/lib/anbar/anbar.sqlite /var/lib/anbar/key_ring",
+        f"{anbar} restore /var/lib/anbar/before {where}",
+        f"{anbar} doctor {where}",
+        f"{anbar} keys list {where} | grep -q ops",
+    )
+    run_step(machine, " && ".join(steps), network)
+
+
 def test_logrotate_of_debian_takes_the_file_as_it_is(machine, network):
     run_step(machine, "/usr/sbin/logrotate --debug /etc/logrotate.d/anbar", network)
