@@ -1,7 +1,7 @@
 # Every target sets up what it needs and is quick the second time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test bench format docs lock clean
+.PHONY: help run test bench packages format docs lock clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,6 +17,10 @@ bench:  ## measure the gateway against nginx
 	@scripts/setup test
 	@.venv/bin/python -m bench
 
+packages:  ## carry out the Dockerfile and the Debian layout in a clean root (as root)
+	@scripts/setup test
+	@scripts/packages
+
 format:  ## format the code and fix what the linter can
 	@scripts/setup test
 	@.venv/bin/ruff format .
@@ -30,5 +34,5 @@ lock:  ## pin the requirements anew, with hashes
 	@scripts/lock --upgrade
 
 clean:  ## remove what the targets above made, but never var/
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/wire/node/node_modules
+	rm -rf .venv .clean-root .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/wire/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,7 +18,12 @@ from gateway.web.access_log import FIELDS
 from scripts.docs import DOCS, PARTS, parts_of, render, stale_pages
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "deploy/README.md", ROOT / "CHANGELOG.md"]
+PAGES = [
+    *sorted(DOCS.glob("*.md")),
+    ROOT / "README.md",
+    *sorted((ROOT / "deploy").rglob("README.md")),
+    ROOT / "CHANGELOG.md",
+]
 METRIC = re.compile(r"\banbar_[a-z_]+_(?:total|seconds|bytes|objects)\b")
 
 
@@ -108,7 +113,7 @@ def test_an_unknown_part_is_an_error():
         render("<!-- generated: nothing -->\n<!-- end -->")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(page):
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):

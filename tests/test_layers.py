@@ -14,7 +14,7 @@ STEPS = (
     ("__main__",),
     ("cli",),
     ("serving",),
-    ("app",),
+    ("app", "backup"),
     ("web", "startup", "reload", "workers"),
     ("policy_watch",),
     ("objects", "rulebook"),

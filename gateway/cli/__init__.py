@@ -5,7 +5,22 @@ import sys
 import typer
 
 from gateway import __version__
-from gateway.cli import audit, cache, doctor, init, keys, move_in, policy, presign, reconcile, serve, usage, worker
+from gateway.cli import (
+    audit,
+    backup,
+    cache,
+    doctor,
+    init,
+    keys,
+    move_in,
+    policy,
+    presign,
+    reconcile,
+    restore,
+    serve,
+    usage,
+    worker,
+)
 from gateway.cli.installation import Refused
 
 # Tracebacks with local variables would print secrets.
@@ -40,6 +55,8 @@ app.add_typer(policy.app, name="policy")
 app.command("usage")(usage.usage)
 app.command("reconcile")(reconcile.reconcile)
 app.command("import")(move_in.move_in)
+app.command("backup")(backup.backup)
+app.command("restore")(restore.restore)
 app.command("audit")(audit.audit)
 app.add_typer(cache.app, name="cache")
 app.command("presign")(presign.presign)

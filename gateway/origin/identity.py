@@ -9,18 +9,18 @@ import re
 import secrets
 from pathlib import Path
 
-_NAME = ".anbar-origin"
+IDENTITY_FILE = ".anbar-origin"
 _IDENTITY = re.compile(r"[0-9a-f]{32}\n?")
 
 
 def read_identity(root: Path) -> str | None:
     """The identity of a directory; None where it has none. Raises OSError, ValueError (a file that is not ours)."""
     try:
-        text = (root / _NAME).read_text(encoding="ascii")
+        text = (root / IDENTITY_FILE).read_text(encoding="ascii")
     except FileNotFoundError:
         return None
     if not _IDENTITY.fullmatch(text):
-        raise ValueError(f"{root / _NAME} is damaged")
+        raise ValueError(f"{root / IDENTITY_FILE} is damaged")
     return text.strip()
 
 
@@ -31,14 +31,14 @@ def make_identity(root: Path) -> str:
     if known is not None:
         return known
     identity = secrets.token_hex(16)
-    fresh = root / f"{_NAME}~{identity[:8]}"
+    fresh = root / f"{IDENTITY_FILE}~{identity[:8]}"
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, f"{identity}\n".encode("ascii"))
         os.fsync(fd)
     finally:
         os.close(fd)
-    os.rename(fresh, root / _NAME)
+    os.rename(fresh, root / IDENTITY_FILE)
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)

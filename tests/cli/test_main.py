@@ -50,7 +50,7 @@ def test_every_mistake_of_the_configuration_is_told(anbar, installation):
     config.write_text(config.read_text() + "a = 1\nb = 2\n")
     ended = anbar("doctor")
     assert ended.code == 1
-    assert "limits.a: unknown key" in ended.err
+    assert "log.a: unknown key" in ended.err
     assert "limits.b: unknown key" in ended.err
     assert "init" not in ended.err
 

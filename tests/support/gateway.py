@@ -286,18 +286,24 @@ class Gateway:
         return self._origin.settings(self.directory)
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on now.
+    """A TCP port of the loopback address that nobody listens on now, and that was not given before.
 
     It is none of those that Linux gives to outgoing connections, so no client takes it while a gateway is down.
     """
     for port in random.SystemRandom().sample(LISTENING_PORTS, 100):
+        if port in _given:
+            continue
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listener.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.add(port)
             return port
     raise GatewayError("no free port")
 

@@ -1,0 +1,121 @@
+"""deploy/compose: hardened services, no secret in it, mounts that are there, and files that nginx and the gateway read."""
+
+import re
+import shutil
+import subprocess
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.config import load_settings
+from tests.support.gateway import REPOSITORY
+
+FOLDER = REPOSITORY / "deploy/compose"
+COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OF_SERVICES = {
+    "build", "cap_drop", "command", "depends_on", "environment", "expose", "image", "logging", "networks", "ports",
+    "read_only", "restart", "secrets", "security_opt", "stop_grace_period", "tmpfs", "ulimits", "volumes",
+}  # fmt: skip
+"""What the Compose specification calls them, of what is used here: a word that it does not know is an error there."""
+each_service = pytest.mark.parametrize("name", SERVICES)
+
+
+def test_its_parts_are_those_of_the_specification():
+    assert {key for key in COMPOSE if not key.startswith("x-")} == {
+        "name",
+        "services",
+        "networks",
+        "volumes",
+        "secrets",
+    }
+    assert set(SERVICES) == {"gateway", "nginx", "prometheus", "grafana"}
+
+
+@each_service
+def test_a_service_is_hardened(name):
+    service = SERVICES[name]
+    assert set(service) <= OF_SERVICES, "nothing is privileged, shares the host's namespaces or runs as root by order"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["restart"] == "unless-stopped"
+
+
+@each_service
+def test_an_image_is_pinned_by_a_tag_that_says_a_version(name):
+    image = SERVICES[name]["image"]
+    assert "build" in SERVICES[name] or re.search(r":v?\d+\.\d+(\.\d+)?$", image)
+
+
+@each_service
+def test_mounts_are_there_and_those_of_files_are_read_only(name):
+    for mount in SERVICES[name]["volumes"]:
+        assert set(mount) <= {"type", "source", "target", "read_only"}
+        if mount["type"] == "volume":
+            assert mount["source"] in COMPOSE["volumes"]
+            continue
+        assert mount["read_only"] is True
+        source = (FOLDER / mount["source"]).resolve()
+        assert source.is_relative_to(REPOSITORY)
+        assert source.exists() or source.parent == REPOSITORY / "deploy", f"{source} is missing"
+
+
+@each_service
+def test_networks_and_secrets_are_declared(name):
+    assert set(SERVICES[name]["networks"]) <= set(COMPOSE["networks"])
+    assert set(SERVICES[name].get("secrets", ())) <= set(COMPOSE["secrets"])
+    assert set(SERVICES[name].get("depends_on", ())) <= set(SERVICES)
+
+
+def test_no_secret_is_in_the_file():
+    for secret in COMPOSE["secrets"].values():
+        assert set(secret) == {"file"}
+        ignored = subprocess.run(["git", "check-ignore", "-q", FOLDER / secret["file"]], cwd=REPOSITORY, check=False)
+        assert ignored.returncode in (0, 128), "and it is not committed by mistake"
+    for service in SERVICES.values():
+        for variable, value in service.get("environment", {}).items():
+            assert not re.search("PASSWORD|SECRET|TOKEN|KEY", variable) or value.startswith("/run/secrets/")
+
+
+def test_only_nginx_is_public_and_the_metrics_are_in_a_network_without_a_way_out():
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert set(published) == {"nginx", "grafana"}
+    assert all(port.startswith("127.0.0.1:") for port in published["grafana"])
+    assert COMPOSE["networks"]["watch"] == {"internal": True}
+    assert "watch" not in SERVICES["nginx"]["networks"]
+
+
+def test_the_gateway_is_asked_to_end_for_longer_than_it_drains():
+    settings = load_settings(FOLDER / "gateway.toml")
+    assert int(SERVICES["gateway"]["stop_grace_period"].removesuffix("s")) > settings.limits.drain_s
+
+
+def test_the_gateways_settings_fit_the_services():
+    settings = load_settings(FOLDER / "gateway.toml")
+    subnet = COMPOSE["networks"]["front"]["ipam"]["config"][0]["subnet"]
+    assert settings.server.trusted_proxies == (ip_network(subnet),)
+    assert settings.server.admin_listen is not None
+    ports = [str(settings.server.listen.port), str(settings.server.admin_listen.port)]
+    assert SERVICES["gateway"]["expose"] == ports
+    volumes = [mount["target"] for mount in SERVICES["gateway"]["volumes"] if mount["type"] == "volume"]
+    grows = [settings.store.path, settings.secrets.key_ring, *filter(None, settings.roots.values())]
+    assert all(any(path.is_relative_to(volume) for volume in volumes) for path in grows)
+
+
+def test_nginx_takes_its_configuration(tmp_path: Path):
+    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+    assert nginx is not None
+    text = (FOLDER / "nginx/default.conf").read_text().replace("gateway:9000", "127.0.0.1:9000")
+    (tmp_path / "default.conf").write_text(text)
+    whole = (
+        f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ access_log off; include {tmp_path}/default.conf; }}"
+    )
+    (tmp_path / "nginx.conf").write_text(whole)
+    done = subprocess.run(
+        [nginx, "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
