@@ -51,7 +51,7 @@ def test_every_mistake_of_the_configuration_is_told(anbar, installation):
     ended = anbar("doctor")
     assert ended.code == 1
     assert "log.a: unknown key" in ended.err
-    assert "limits.b: unknown key" in ended.err
+    assert "log.b: unknown key" in ended.err
     assert "init" not in ended.err
 
 

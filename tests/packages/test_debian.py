@@ -12,8 +12,10 @@ import pytest
 
 from gateway.config import load_settings
 from gateway.policy.documents import parse_policies
+from tests.support.caller import Caller
 from tests.support.dockerfile import Container, Image, copy_root, run_step
-from tests.support.gateway import REPOSITORY
+from tests.support.gateway import REPOSITORY, Gateway
+from tests.support.raw_http import eventually
 
 INSTALL = REPOSITORY / "deploy/debian/install"
 CONFIG = "/etc/anbar/gateway.toml"
@@ -94,31 +96,30 @@ def test_what_is_installed_can_be_read_by_the_gateway_and_listens_on_loopback_on
     parse_policies({file: file.read_text() for file in policies.glob("*.toml")}, settings.origins)
 
 
-def test_logrotate_takes_its_file_and_cuts_a_log_that_is_appended_to(tmp_path):
-    logrotate = shutil.which("logrotate", path="/usr/sbin:/usr/bin")
-    if logrotate is None:
-        pytest.skip("this machine has no logrotate; make packages has")
-    rotate(tmp_path, [logrotate], tmp_path)
-
-
-def rotate(root: Path, logrotate: list[str], seen: Path) -> None:
-    """`seen`: the path of `root` for the program."""
-    logs = root / "logs"
+def test_logrotate_takes_its_file_and_the_gateway_goes_on_in_a_new_log(tmp_path):
+    logs = tmp_path / "logs"
     logs.mkdir()
-    text = (REPOSITORY / "deploy/debian/logrotate").read_text().replace("    su anbar anbar\n", "")
-    (root / "rotate.conf").write_text(text.replace("/var/log/anbar", str(seen / "logs")))
-    (root / "rotate.conf").chmod(0o644)
-    with (logs / "access.log").open("a") as log:
-        log.write("one\n")
-        log.flush()
+    log = logs / "access.log"
+    with Gateway(tmp_path / "gateway", settings={"log": {"access": str(log)}}) as gateway:
+        caller = Caller.of(gateway)
+        caller.put("demo-media", "before", b"x")
+        assert eventually(lambda: "before" in log.read_text())
+        text = (REPOSITORY / "deploy/debian/logrotate").read_text().replace("    su anbar anbar\n", "")
+        reload = next(line for line in text.splitlines() if "systemctl reload" in line)
+        text = text.replace(reload, f"kill -HUP {gateway.pid}").replace("/var/log/anbar", str(logs))
+        (tmp_path / "rotate.conf").write_text(text)
+        (tmp_path / "rotate.conf").chmod(0o644)
+        logrotate = shutil.which("logrotate", path="/usr/sbin:/usr/bin") or "logrotate"
         done = subprocess.run(
-            [*logrotate, "--force", "--state", seen / "state", seen / "rotate.conf"],
+            [logrotate, "--force", "--state", tmp_path / "state", tmp_path / "rotate.conf"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
-        log.write("two\n")
-    assert (logs / "access.log").read_text() == "two\n"
-    assert (logs / "access.log.1").read_text() == "one\n"
+        assert eventually(log.exists)
+        caller.put("demo-media", "after", b"x")
+        assert eventually(lambda: "after" in log.read_text())
+        assert "before" in (logs / "access.log.1").read_text()
+        assert "before" not in log.read_text()
 
 
 @pytest.fixture(scope="module")
