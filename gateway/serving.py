@@ -19,7 +19,7 @@ from aiohttp import web
 
 from gateway.allocator import keep_freed_memory
 from gateway.app import build_services, verifier_of
-from gateway.config import ConfigError, Settings, load_settings, parse_settings, read_text
+from gateway.config import ConfigError, Settings, parse_settings, read_text
 from gateway.errors import S3Error
 from gateway.objects.sweeper import recover
 from gateway.origin.errors import OriginError
@@ -59,7 +59,7 @@ def serve(settings: Settings, config: Path) -> None:
         if settings.server.worker_count == 1:
             uvloop.run(_serve(settings, config, tls))
         else:
-            uvloop.run(_keep_workers(settings, config))
+            uvloop.run(_keep_workers(read_text(config), config))
 
 
 def serve_beside(settings: Settings, sockets: Sequence[socket.socket], ready: int, more: Frames, config: Path) -> None:
@@ -96,6 +96,7 @@ def _start_errors() -> Iterator[None]:
 
 async def _serve(settings: Settings, config: Path, tls: ssl.SSLContext | None) -> None:
     stop = _stop_signals(signal.SIGTERM, signal.SIGINT)
+    _ignore(signal.SIGHUP)  # until there is something to be read again
     with only_server_of(settings.store.path):
         async with build_services(settings) as services, _access_log(settings) as access_log, _loop_lag():
             server = S3Server(services, asyncio.get_running_loop(), access_log)
@@ -117,15 +118,17 @@ async def _serve(settings: Settings, config: Path, tls: ssl.SSLContext | None) -
                     await admin.cleanup()
 
 
-async def _keep_workers(settings: Settings, config: Path) -> None:
-    """Do what is done once for all, and have workers serve."""
+async def _keep_workers(text: str, config: Path) -> None:
+    """Do what is done once for all, and have workers serve; `text` are the settings."""
+    settings = parse_settings(text, config)
     stop = _stop_signals(signal.SIGTERM, signal.SIGINT)
+    _ignore(signal.SIGHUP)  # until there is something to be read again
     listen = settings.server.listen
     with only_server_of(settings.store.path) as lock:
         async with build_services(settings) as services, _loop_lag():
             with listening(listen, "listen"):
                 sockets = bind(listen, settings.server.worker_count)
-            order = Order(config, read_text(config), lock, settings.limits.drain_s)
+            order = Order(config, text, lock, settings.limits.drain_s)
             workers = Workers(sockets, order, lambda: recover(services.rooms))
             keeping = Keeping(services.settings, workers)
             admin: web.AppRunner | None = None
@@ -148,8 +151,7 @@ async def _serve_beside(
 ) -> None:
     loop = asyncio.get_running_loop()
     stop = _stop_signals(signal.SIGTERM)
-    for ignored in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the keeper passes on what they mean
-        signal.signal(ignored, signal.SIG_IGN)
+    _ignore(signal.SIGINT, signal.SIGHUP)  # a terminal sends them to all; the keeper passes on what they mean
     tls = tls_context(settings.server.tls)
     async with build_services(settings, beside=True) as services, _access_log(settings) as access_log, _loop_lag():
         server = S3Server(services, loop, access_log)
@@ -188,6 +190,11 @@ def _stop_signals(*numbers: signal.Signals) -> asyncio.Event:
     return stop
 
 
+def _ignore(*numbers: signal.Signals) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _on_hangup(act: Callable[[], None]) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
 
@@ -211,9 +218,9 @@ class Serving:
 
     def read_again(self, config: Path) -> None:
         """Read the settings again; what is wrong with them changes nothing."""
-        reloaded = _reload(self._services.settings, config)
-        if reloaded is not None:
-            self._go_on_with(reloaded.settings)
+        read = _reload(self._services.settings, config)
+        if read is not None:
+            self._go_on_with(read[1].settings)
 
     def take_up(self, new: Settings) -> None:
         self._go_on_with(reload_settings(self._services.settings, new).settings)
@@ -240,23 +247,25 @@ class Keeping:
 
     def read_again(self, config: Path) -> None:
         """Read the settings again and tell the workers; what is wrong with them changes nothing."""
-        reloaded = _reload(self._settings, config)
-        if reloaded is not None:
+        read = _reload(self._settings, config)
+        if read is not None:
+            text, reloaded = read
             self._settings = reloaded.settings
-            self._workers.tell(read_text(config))
+            self._workers.tell(text)
 
 
-def _reload(old: Settings, config: Path) -> Reloaded | None:
+def _reload(old: Settings, config: Path) -> tuple[str, Reloaded] | None:
     """Read the file again, and tell the operator what comes of it."""
     try:
-        reloaded = reload_settings(old, load_settings(config))
+        text = read_text(config)
+        reloaded = reload_settings(old, parse_settings(text, config))
     except ConfigError as error:
         _log.error("the settings were not read again, the old ones stay in force: %s", error)
         return None
     _log.info("the settings were read again; new: %s", ", ".join(reloaded.taken_up) or "none")
     if reloaded.waiting:
         _log.warning("only a new start takes up: %s", ", ".join(reloaded.waiting))
-    return reloaded
+    return text, reloaded
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -82,12 +82,17 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What workers are started with: `text` are the settings; `lock`, a descriptor, is held as long as one lives."""
+    """What workers are started with.
+
+    `text` are the settings that all this began with, `latest` those that were read since, of which each takes what it
+    can. `lock`, a descriptor, is held as long as one of them lives.
+    """
 
     config: Path
     text: str
     lock: int
     drain_s: float
+    latest: str | None = None
 
 
 class Worker:
@@ -118,7 +123,7 @@ class Worker:
                 os.close(says)
             if process.stdin is None:
                 raise AssertionError("a pipe was asked for")
-            process.stdin.write(frame(order.text))
+            process.stdin.write(frame(order.text) + (frame(order.latest) if order.latest is not None else b""))
             if await self._is_ready_soon(hears):
                 self.is_ready = True
                 on_ready()
@@ -185,7 +190,7 @@ class Workers:
 
     def tell(self, text: str) -> None:
         """Have all read the settings again, and those that are started later begin with them."""
-        self._order = Order(self._order.config, text, self._order.lock, self._order.drain_s)
+        self._order = replace(self._order, latest=text)
         for worker in self._workers:
             worker.tell(text)
 

@@ -20,6 +20,7 @@ def worker(
 ) -> None:
     """Serve on sockets that are open already, with the settings that come on standard input."""
     from gateway.config import parse_settings
+    from gateway.reload import reload_settings
     from gateway.serving import serve_beside
     from gateway.startup import StartError
     from gateway.workers import Frames
@@ -33,6 +34,9 @@ def worker(
         texts = frames.feed(data)
     opened = [socket.socket(fileno=int(fd)) for fd in sockets.split(",")]
     try:
-        serve_beside(parse_settings(texts[-1], config), opened, ready, frames, config)
+        settings, *later = [parse_settings(text, config) for text in texts]
+        for each in later:
+            settings = reload_settings(settings, each).settings
+        serve_beside(settings, opened, ready, frames, config)
     except StartError as error:
         raise Refused(f"worker {number}: {error}") from error

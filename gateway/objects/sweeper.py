@@ -52,6 +52,8 @@ async def settle(rooms: Rooms) -> None:
 async def sweep(rooms: Rooms) -> None:
     """The same, and what one process does for all: remove garbage, end idle uploads, bring bodies home."""
     await settle(rooms)
+    if not rooms.store.is_fresh():  # nobody else may ask here
+        await rooms.store.refresh()
     await _end_abandoned(rooms, died=False)
     await rooms.collector.collect_all()
     now_s = rooms.now_s()

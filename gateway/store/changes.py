@@ -62,7 +62,9 @@ class ChangeCounter:
         _COUNTERS.pack_into(self._map, 0, begun, begun)
 
     def changed_elsewhere(self) -> bool:
-        """Has another process committed, or begun to, since the last call that said so?"""
+        """Has another process committed, or begun to, since the last call that said so? Once closed, nobody knows."""
+        if self._map.closed:
+            return True
         while True:
             own = self._own
             begun, ended = _COUNTERS.unpack_from(self._map)

@@ -58,6 +58,8 @@ class Exposition:
     async def _gather(self) -> list[Metric]:
         families: list[Metric] = [BUILD.family([((__version__,), 1.0)])]
         try:
+            if not self._store.is_fresh():  # this process need not be one that answers requests
+                await self._store.refresh()
             totals = await read_totals(self._store.database)
             garbage, writes, uploads = await self._store.catalog.backlog()
         except S3Error:

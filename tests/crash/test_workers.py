@@ -221,12 +221,16 @@ def test_settings_are_read_again_on_sighup_where_they_can_be(tmp_path, workers):
         with connections_to_each(caller, workers) as connections:
             for connection in connections:
                 assert eventually(partial(is_stored, connection, too_large))
-        if workers > 1:  # those that are started later have them too
+        if workers > 1:  # those that are started later have them too, and nothing that must wait
+            set_limits(gateway, "anbar.sqlite", "another.sqlite")
+            os.kill(gateway.pid, signal.SIGHUP)
+            assert eventually(lambda: "only a new start takes up: [store] path" in gateway.stderr())
             for pid in workers_of(gateway):
                 os.kill(pid, signal.SIGKILL)
             with connections_to_each(caller, workers) as connections:
                 for connection in connections:
                     assert connection.exchange(too_large).status == 200
+            assert not gateway.store_file.with_name("another.sqlite").exists()
 
 
 @pytest.mark.parametrize("workers", [1, 2], ids=["one worker", "two workers"])
