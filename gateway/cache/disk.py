@@ -214,6 +214,7 @@ class DiskTier:
                 await self._threads.run(lambda: opened.append(self._blocks.open(name, known)))
             except FileNotFoundError:
                 self._admission.discard(name)
+                self._stamps.pop(name, None)
                 return None
             except Damaged as damage:
                 self._board.counts[DAMAGED] += 1

@@ -301,12 +301,13 @@ async def test_a_cache_that_is_deleted_is_made_anew(path, caplog):
         assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
 
 
-@pytest.mark.parametrize("what", ["a file", "a file in it"])
+@pytest.mark.parametrize("what", ["a file", "a file in it", "something else"])
 async def test_a_place_where_no_directory_can_be_is_no_reason_to_fail(path, what, caplog):
     if what == "a file":
         path.write_text("not a directory")
     else:
-        path.mkdir()
+        path.mkdir(mode=0o755)
+        (path / ("key" if what == "a file in it" else "other")).write_text("")
         (path / "blocks").write_text("")
     async with worker(path=path) as warm:
         for _ in range(2):
@@ -314,6 +315,9 @@ async def test_a_place_where_no_directory_can_be_is_no_reason_to_fail(path, what
             assert await warm.ask("big") == ("miss", LARGE[:BIG])
             await warm.rest()
         assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
+    if what == "something else":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o755
+        assert sorted(each.name for each in path.iterdir()) == ["blocks", "other"]
 
 
 async def test_blocks_of_every_size_stay_within_bounds(path):
