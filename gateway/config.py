@@ -5,6 +5,7 @@ that is not listed here is an error that names it. Nothing falls back to a defau
 Relative paths belong to the directory of the file that names them.
 """
 
+import os
 import re
 import shlex
 import tomllib
@@ -13,9 +14,9 @@ from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 from pydantic_core import ErrorDetails
 
 from gateway.origin_settings import DirectoryOriginSettings, OriginSettings
@@ -33,10 +34,13 @@ from gateway.toml_fields import (
     distinct_list,
     matching,
     mistake,
+    resolve_path,
 )
 from gateway.toml_lines import lines_of_keys
 
 MAX_FILE_SIZE = 4 * MIB
+OFF: Final = "off"
+STANDARD_OUTPUT: Final = "-"
 _POLICY_HINT = "; anbar init writes a working one"
 
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):([0-9]{1,5})")
@@ -51,6 +55,9 @@ class ConfigError(Exception):
         super().__init__("\n".join(f"{file}: {mistake}" for mistake in mistakes))
         self.file = file
         self.mistakes = mistakes
+
+
+_MOST_WORKERS = 64
 
 
 def parse_listen(value: object) -> object:
@@ -83,9 +90,9 @@ def _set_from_list(value: object) -> object:
     return frozenset(items) if isinstance(items, tuple) and all(isinstance(item, str) for item in items) else items
 
 
-def _only_one_worker(value: object) -> object:
-    if type(value) is not int or value != 1:
-        raise mistake("only 1 worker yet")
+def _count_workers(value: object) -> object:
+    if type(value) is not int or not 0 <= value <= _MOST_WORKERS:
+        raise mistake(f"a number of processes from 0 (one for each processor) to {_MOST_WORKERS}")
     return value
 
 
@@ -144,8 +151,10 @@ class Server(Table):
         description="Accept presigned URLs and POST forms that are signed with Signature Version 2, which several SDKs "
         "still make by default. Version 2 in the Authorization header is always refused.",
     )
-    workers: Annotated[Literal[1], BeforeValidator(_only_one_worker)] = Field(
-        default=1, description="Serving processes. Only 1 yet."
+    workers: Annotated[int, BeforeValidator(_count_workers)] = Field(
+        default=1,
+        description="Serving processes; 0: one for each processor. With more than one, another process keeps them: it "
+        "starts those again that have died, and does what is done once for all.",
     )
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_parse_networks)] = Field(
         default=(),
@@ -153,6 +162,11 @@ class Server(Table):
         "https, their `X-Forwarded-For`, read from the right, the address that a statement's `source_ip` is compared "
         "with.",
     )
+
+    @property
+    def worker_count(self) -> int:
+        """How many processes answer requests."""
+        return self.workers or os.cpu_count() or 1
 
     @model_validator(mode="after")
     def _two_addresses(self) -> Self:
@@ -217,6 +231,31 @@ class Limits(Table):
         description="Answer writes with `x-anbar-quota-limit` and `x-anbar-quota-used`: bytes of the quota with the "
         "least room left.",
     )
+    max_connections: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Open connections of clients; one more is told `503 SlowDown`."
+    )
+    connections_per_address: int | None = Field(
+        default=None,
+        ge=1,
+        description="Of them, from one address. Unset: any. Addresses of `trusted_proxies` may have any number.",
+    )
+    requests_per_key: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="Requests a second that are signed with one access key, its sessions included; twice as many at "
+        "once after a silence. More are told `503 SlowDown`. Unset: any.",
+    )
+    requests_per_address: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="Requests a second from one address, which trusted proxies may tell. The same otherwise.",
+    )
+    min_upload_rate: Size = Field(
+        default=256,
+        description="Bytes a second: who sends a body more slowly for `body_gap_timeout_s` on end is cut off.",
+    )
     upload_expiry_s: LongSeconds = Field(
         default=7 * 86400, description="A multipart upload without a new part for so long is aborted."
     )
@@ -246,6 +285,25 @@ class Cache(Table):
     )
 
 
+def _parse_access(value: object, info: ValidationInfo) -> object:
+    return value if value in (OFF, STANDARD_OUTPUT) else resolve_path(value, info)
+
+
+class Log(Table):
+    """What is written down of what happens."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least serious messages that are logged to standard error."
+    )
+    format: Literal["text", "json"] = Field(
+        default="text", description='How messages and requests are logged: "text", or "json", one object a line.'
+    )
+    access: Annotated[Literal["off", "-"] | Path, BeforeValidator(_parse_access)] = Field(
+        default=OFF,
+        description='Where each request is logged: "off", "-" for standard output, or a file, which is appended to.',
+    )
+
+
 class Settings(Table):
     """All of gateway.toml."""
 
@@ -256,6 +314,7 @@ class Settings(Table):
     policies: Policies
     cache: Cache = Cache()
     limits: Limits = Limits()
+    log: Log = Log()
     _directory: Path = PrivateAttr(Path())
 
     def model_post_init(self, context: Mapping[str, Path] | None, /) -> None:

@@ -22,6 +22,7 @@ from gateway.cache.tiers import Tiers
 from gateway.config import Cache, Listen, Settings, Tls
 from gateway.objects.background import Background
 from gateway.objects.collector import Collector
+from gateway.objects.locks import KeyedLocks
 from gateway.objects.places import confirm_origins, remember_origins
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import Origin
@@ -38,6 +39,7 @@ from gateway.origin_settings import DirectoryOriginSettings, OriginSettings, S3O
 from gateway.policy.model import PolicySet
 from gateway.store.buckets import Bucket
 from gateway.store.store import Store
+from gateway.stream_memory import StreamMemory
 from gateway.threads import Threads
 
 _log = logging.getLogger("anbar")
@@ -64,15 +66,15 @@ async def open_rooms(
     `beside`: another process may be serving, and keeps what is read; `warming`: this one does, too.
     Raises StartError; OriginError: an origin is another one, or not there.
     """
-    background, hashing = Background(), Threads(_HASHING_THREADS, "hash")
-    budget = MemoryBudget(settings.limits.memory_budget)
+    background, hashing, memory = Background(), Threads(_HASHING_THREADS, "hash"), StreamMemory()
+    budget = MemoryBudget(settings.limits.memory_budget // settings.server.worker_count)
     origins: dict[str, Origin] = {}
     board = Board(board_path(settings.store.path) if warming or not beside else None)
     tiers = _open_tiers(settings.cache, board, budget, background, write_through=warming)
     try:
         await confirm_origins(store.database, settings.roots)
         for name, origin in settings.origins.items():
-            origins[name] = open_origin(name, origin, beside=beside)
+            origins[name] = open_origin(name, origin, beside=beside, memory=memory)
         await remember_origins(store.database, settings.roots)
         if warming or (not beside and _has_s3(settings)):
             if not beside:
@@ -86,10 +88,12 @@ async def open_rooms(
             origins=origins,
             limits=settings.limits,
             background=background,
-            collector=Collector(store.catalog, origins, background, now_s),
+            collector=Collector(store.catalog, origins, background, now_s, store.database.runs),
             budget=budget,
             now_s=now_s,
             hashing=hashing,
+            locks=KeyedLocks(store.database.runs),
+            stream_memory=memory,
         )
     finally:
         await background.close(settings.limits.drain_s)
@@ -124,10 +128,12 @@ def now_s() -> int:
     return int(time.time())
 
 
-def open_origin(name: str, settings: OriginSettings, *, beside: bool = False) -> Origin:
+def open_origin(
+    name: str, settings: OriginSettings, *, beside: bool = False, memory: StreamMemory | None = None
+) -> Origin:
     """An origin that can be used, beside another process or alone; raises StartError."""
     if isinstance(settings, S3OriginSettings):
-        return open_s3_origin(name, settings)
+        return open_s3_origin(name, settings, memory)
     return _open_directory(name, settings, beside=beside)
 
 
@@ -151,8 +157,11 @@ async def open_surveys(settings: Settings) -> AsyncIterator[dict[str, Survey]]:
         await threads.close()
 
 
-def open_s3_origin(name: str, settings: S3OriginSettings) -> S3Origin:
-    """An S3 origin, which need not answer now; raises StartError: its certificates cannot be read."""
+def open_s3_origin(name: str, settings: S3OriginSettings, memory: StreamMemory | None = None) -> S3Origin:
+    """An S3 origin, which need not answer now; raises StartError: its certificates cannot be read.
+
+    `memory`: out of which its bodies come, where that is not its own.
+    """
     upstream = upstream_of(settings)
     tls = origin_tls(name, settings)
     session = Session(
@@ -164,6 +173,7 @@ def open_s3_origin(name: str, settings: S3OriginSettings) -> S3Origin:
         retries=settings.retries,
         most_connections=settings.max_connections,
         tls=tls,
+        memory=memory,
     )
     return S3Origin(session, upstream.profile, sign_bodies=tls is None, bucket_region=bucket_region(upstream))
 
@@ -298,8 +308,8 @@ def address_error(error: OSError | UnicodeError) -> str:
 
 
 @contextlib.contextmanager
-def only_server_of(store: Path) -> Iterator[None]:
-    """Hold the lock that one serving process has; raises StartError."""
+def only_server_of(store: Path) -> Iterator[int]:
+    """Hold the lock that one gateway has; its descriptor may go to processes that are part of it. Raises StartError."""
     store.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(_serving_lock(store), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -307,7 +317,7 @@ def only_server_of(store: Path) -> Iterator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StartError(f"another process serves from {store}") from None
-        yield
+        yield fd
     finally:
         os.close(fd)
 

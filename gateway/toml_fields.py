@@ -52,7 +52,8 @@ def parse_size(value: object) -> int:
     return size
 
 
-def _resolve(value: object, info: ValidationInfo) -> object:
+def resolve_path(value: object, info: ValidationInfo) -> object:
+    """A path of the file's directory; raises a pydantic error."""
     if isinstance(value, Path):
         return value
     if not isinstance(value, str) or not value or "\0" in value:
@@ -93,7 +94,7 @@ Size = Annotated[int, BeforeValidator(parse_size)]
 PositiveSize = Annotated[int, Field(ge=1), BeforeValidator(parse_size), _POSITIVE_SIZE_SCHEMA]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 LongSeconds = Annotated[int, Field(ge=60, le=366 * 86400)]
-FilePath = Annotated[Path, BeforeValidator(_resolve)]
+FilePath = Annotated[Path, BeforeValidator(resolve_path)]
 Region = Annotated[str, matching(_REGION, "a region consists of letters, digits, - and _")]
 Name = Annotated[
     str,

@@ -5,7 +5,7 @@ A page keeps its prose; what stands between `<!-- generated: NAME -->` and `<!--
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gateway.config import Cache, Limits, Policies, Secrets, Server, Store
+from gateway.config import Cache, Limits, Log, Policies, Secrets, Server, Store
+from gateway.metrics import METRICS, Metric, told_by_libraries
 from gateway.origin.providers import PROVIDERS
 from gateway.origin_settings import DirectoryOriginSettings, OriginCapabilities, S3OriginSettings
 from gateway.policy.schema import render_policy_schema
@@ -27,6 +28,7 @@ from gateway.policy.tables import (
     StatementDocument,
 )
 from gateway.s3.operations import OPERATIONS, Operation, Support
+from gateway.web.access_log import FIELDS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -105,6 +107,22 @@ def summary() -> str:
     )
 
 
+def metrics_table(metrics: Iterable[Metric]) -> str:
+    """Names, kinds, labels and what they say."""
+    rows = ["| metric | kind | labels | what it says |", "| --- | --- | --- | --- |"]
+    for metric in metrics:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        rows.append(f"| `{metric.name}` | {metric.kind} | {labels} | {_cell(metric.help)} |")
+    return "\n".join(rows) + "\n"
+
+
+def fields_table() -> str:
+    """What stands in a line of the access log."""
+    rows = ["| field | what it says |", "| --- | --- |"]
+    rows += [f"| `{name}` | {_cell(text)} |" for name, text in FIELDS]
+    return "\n".join(rows) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "server": lambda: table_of(Server),
     "store": lambda: table_of(Store),
@@ -115,6 +133,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "policies": lambda: table_of(Policies),
     "cache-settings": lambda: table_of(Cache),
     "limits": lambda: table_of(Limits),
+    "log": lambda: table_of(Log),
+    "access-log": fields_table,
+    "metrics": lambda: metrics_table(METRICS),
+    "metrics-process": lambda: metrics_table(told_by_libraries()),
     "project": lambda: table_of(ProjectDocument),
     "category": lambda: table_of(CategoryDocument),
     "principal": lambda: table_of(PrincipalDocument),

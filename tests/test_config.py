@@ -1,6 +1,7 @@
 """gateway.toml: what is accepted, and that every mistake is named with its line and key."""
 
 import copy
+import os
 import string
 from ipaddress import ip_network
 from pathlib import Path
@@ -80,6 +81,13 @@ def test_a_relative_config_path_gives_absolute_paths(tmp_path, monkeypatch):
     assert load_settings(Path("gateway.toml")).store.path == tmp_path / "var/anbar.sqlite"
 
 
+@pytest.mark.parametrize(
+    ("text", "access"), [('"off"', "off"), ('"-"', "-"), ('"log/access.log"', Path("/srv/anbar/log/access.log"))]
+)
+def test_the_access_log_is_off_standard_output_or_a_file(text, access):
+    assert settings_of(f"[log]\naccess = {text}").log.access == access
+
+
 def test_every_server_key_is_read():
     server = settings_of(
         """
@@ -136,8 +144,9 @@ def test_a_size_that_python_would_forgive_is_refused(text):
         ("[server]\nlisten = '127.0.0.1'", "line 11: server.listen: an address is a text"),
         ("[server]\nlisten = '127.0.0.1:65536'", "line 11: server.listen: an address is a text"),
         ("[server]\nlisten = 9000", "line 11: server.listen: an address is a text"),
-        ("[server]\nworkers = 2", "line 11: server.workers: only 1 worker yet"),
-        ("[server]\nworkers = true", "line 11: server.workers: only 1 worker yet"),
+        ("[server]\nworkers = -1", "line 11: server.workers: a number of processes from 0 (one for each processor)"),
+        ("[server]\nworkers = 65", "line 11: server.workers: a number of processes from 0 (one for each processor)"),
+        ("[server]\nworkers = true", "line 11: server.workers: a number of processes from 0"),
         ("[server]\nsigv2 = 'false'", "line 11: server.sigv2: must be true or false"),
         ("[server]\ndomains = 's3.x'", "line 11: server.domains: must be a list"),
         ("[server]\ndomains = ['S3.x']", "line 11: server.domains.0: a domain is"),
@@ -154,6 +163,10 @@ def test_a_size_that_python_would_forgive_is_refused(text):
         ("[origins.x]\nkind = 'directory'", "line 10: origins.x.path: this key is required"),
         ("[origins.'Ünï']\nkind = 'directory'\npath = 'x'", "line 10: origins.Ünï: a name has"),
         ("[limits]\ndrain_s = 0", "line 11: limits.drain_s: "),
+        ("[log]\nlevel = 'loud'", "line 11: log.level: "),
+        ("[log]\nformat = 'xml'", "line 11: log.format: "),
+        ("[log]\naccess = true", "line 11: log.access: a path is a text that is not empty"),
+        ("[log]\nacces = '-'", 'line 11: log.acces: unknown key; did you mean "access"?'),
         ("[limits]\ndrain_s = nan", "line 11: limits.drain_s: "),
         ("[limits]\ndrain_s = '30'", "line 11: limits.drain_s: must be a number"),
         ("[limits]\nmax_object_size = '6GiB'", "line 11: limits.max_object_size: "),
@@ -166,7 +179,7 @@ def test_a_mistake_is_named_with_its_line_and_key(more, expected):
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file():
-    mistakes = mistakes_of("[server]\nworkers = 2\nx = 1\n[limits]\ny = 2\n")
+    mistakes = mistakes_of("[server]\nworkers = -2\nx = 1\n[limits]\ny = 2\n")
     assert [mistake.split(":")[0] for mistake in mistakes] == [
         "store", "secrets", "origins", "policies", "line 2", "line 3", "line 5",
     ]  # fmt: skip
@@ -446,11 +459,16 @@ def test_the_command_that_makes_an_installation_names_its_directory(tmp_path, mo
     assert init_command(Path("/a b")) == "anbar init --dir '/a b'"
 
 
+def test_workers_are_counted_as_the_file_says_or_by_the_processors():
+    assert settings_of("[server]\nworkers = 3").server.worker_count == 3
+    assert settings_of("").server.worker_count == 1
+    assert settings_of("[server]\nworkers = 0").server.worker_count == os.cpu_count()
+
+
 def test_the_descriptions_promise_nothing_that_is_not_there():
     described = {name: field.description or "" for name, field in Server.model_fields.items()}
     assert "`X-Forwarded-For`" in described["trusted_proxies"]
     assert "`X-Forwarded-Proto`" in described["trusted_proxies"]
-    assert "Only 1 yet" in described["workers"]
 
 
 def test_policy_files_are_read_in_the_order_of_their_names(tmp_path):

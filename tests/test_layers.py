@@ -13,14 +13,15 @@ PACKAGE = ROOT / "gateway"
 STEPS = (
     ("__main__",),
     ("cli",),
+    ("serving",),
     ("app",),
-    ("web", "startup"),
+    ("web", "startup", "reload", "workers"),
     ("policy_watch",),
     ("objects", "rulebook"),
     ("cache",),
     ("origin", "store"),
     ("s3", "sigv4", "policy"),
-    ("errors", "config", "threads", "bounded", "budget", "metrics", "private_files", "allocator"),
+    ("errors", "config", "threads", "bounded", "budget", "metrics", "private_files", "allocator", "stream_memory"),
     ("origin_settings",),
     ("toml_fields", "toml_lines"),
 )

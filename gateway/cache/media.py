@@ -12,7 +12,7 @@ from gateway.cache.flights import Source
 from gateway.cache.names import BLOCK, block_name
 from gateway.cache.readers import BlockReader, HeldReader
 from gateway.cache.tiers import Tiers
-from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, KeptAs, Origin, PartBody, StoredBody
+from gateway.origin.base import Begun, BodyMeta, BodyReader, BodyWriter, Checked, KeptAs, Origin, PartBody, StoredBody
 from gateway.origin.survey import Survey
 
 _REMEMBERED: Final = 10_000
@@ -162,8 +162,10 @@ class MediaCache:
     async def describe(self, location: str, meta: BodyMeta) -> str | None:
         return await self._origin.describe(location, meta)
 
-    async def delete(self, location: str, write_id: str = "", *, lost: bool = False) -> None:
-        await self._origin.delete(location, write_id, lost=lost)
+    async def delete(
+        self, location: str, write_id: str = "", etag: str | None = None, *, begun: Begun | None = None
+    ) -> None:
+        await self._origin.delete(location, write_id, etag, begun=begun)
         body = self._lying.get(location)
         if body is not None:
             self._lying.discard(location)

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from gateway import __version__
-from gateway.cli import audit, cache, doctor, init, keys, move_in, policy, presign, reconcile, serve, usage
+from gateway.cli import audit, cache, doctor, init, keys, move_in, policy, presign, reconcile, serve, usage, worker
 from gateway.cli.installation import Refused
 
 # Tracebacks with local variables would print secrets.
@@ -34,6 +34,7 @@ def _options(
 
 app.command("init")(init.init)
 app.command("serve")(serve.serve)
+app.command("worker", hidden=True)(worker.worker)
 app.add_typer(keys.app, name="keys")
 app.add_typer(policy.app, name="policy")
 app.command("usage")(usage.usage)

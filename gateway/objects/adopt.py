@@ -75,6 +75,7 @@ def record_of(bucket: Bucket, key: str, location: str, examined: ExaminedBody) -
         headers={"content-type": DEFAULT_CONTENT_TYPE, **examined.headers},
         metadata=examined.metadata,
         tags=examined.tags,
+        write_id=examined.write_id or "",
     )
 
 

@@ -26,8 +26,11 @@ from gateway.s3.checksums import (
     verify_content_md5,
     verify_payload_sha256,
 )
+from gateway.stream_memory import LARGE, SMALL, HeldPieces
 
-BLOCK = 256 << 10
+BLOCK = LARGE
+"""Bytes of a block that is hashed and written at once; fewer where many bodies are under way."""
+
 _SMALL_PIECE = 4 << 10
 _log = logging.getLogger("anbar.origin")
 
@@ -191,9 +194,11 @@ async def _stream(
     size = body.size if body.exact else None
     writer = await origin.create(location, size, meta, body.claims.sha256_hex)
     try:
-        last, count = await _write_blocks(rooms, writer, body, measure)
-        digests = measure.verified(count)
-        await writer.write(last)
+        with rooms.stream_memory.stream() as held:
+            blocks = _Blocks(rooms, writer, measure, held)
+            last, count = await _write_blocks(blocks, body)
+            digests = measure.verified(count)
+            await writer.write(last)
         etag = await writer.finish(None if digests.md5 is None else digests.etag)
         return replace(digests, origin_etag=etag)
     except BaseException:
@@ -206,43 +211,94 @@ def _with_etag(meta: BodyMeta | None, etag: str) -> BodyMeta | None:
     return meta if meta is None or meta.etag else replace(meta, etag=etag)
 
 
-async def _write_blocks(rooms: Rooms, writer: BodyWriter, body: IncomingBody, measure: _Measure) -> tuple[bytes, int]:
-    """Hash all of a body and write all but its last block, which is given back with the body's size.
-
-    While a block is hashed and written the next one arrives. It is joined once it is whole: a block that grew with each
-    piece was copied each time.
-    """
-    pieces: list[bytes | bytearray] = []
-    held = size = 0  # bytes of this block, and of the body
-    busy: asyncio.Task[None] | None = None
+async def _write_blocks(blocks: "_Blocks", body: IncomingBody) -> tuple[bytes, int]:
+    """Hash all of a body and write all but its last block, which is given back with the body's size."""
+    size = 0
     try:
         async for piece in body.pieces:
-            if held >= BLOCK:
-                if busy is not None:
-                    await busy
-                busy = asyncio.ensure_future(_hash_and_write(rooms, writer, measure, b"".join(pieces)))
-                pieces, held = [], 0
-            _gather(pieces, piece)
-            held += len(piece)
+            if blocks.full:
+                await blocks.write()
+            blocks.add(piece)
             size += len(piece)
-        if busy is not None:
-            await busy
+            if blocks.full and body.exact and size < body.size:  # it is not the last one: nothing need be waited for
+                await blocks.write()
+        return await blocks.last(), size
     finally:
-        if busy is not None:
-            await _ended(busy)
-    block = b"".join(pieces)
-    await rooms.hashing.run(measure.update, block)
-    return block, size
+        await blocks.settle()
 
 
-def _gather(pieces: list[bytes | bytearray], piece: bytes | bytearray | memoryview) -> None:
+class _Blocks:
+    """The blocks of a body on their way to the origin.
+
+    While a block is hashed and written the next one arrives, unless there are so many bodies that blocks are small:
+    then there is one at a time. A block is joined once it is whole: one that grew with each piece was copied each time.
+    """
+
+    def __init__(self, rooms: Rooms, writer: BodyWriter, measure: _Measure, held: HeldPieces) -> None:
+        self._rooms = rooms
+        self._writer = writer
+        self._measure = measure
+        self._held = held
+        self._pieces: list[bytes | bytearray | memoryview] = []
+        self._size = 0
+        self._room = held.take()
+        self._busy: asyncio.Task[None] | None = None
+
+    @property
+    def full(self) -> bool:
+        return self._size >= self._room
+
+    def add(self, piece: bytes | bytearray | memoryview) -> None:
+        _gather(self._pieces, piece)
+        self._size += len(piece)
+
+    async def write(self) -> None:
+        """Begin to write the block, once the one before it is written."""
+        await self._written()
+        self._busy = asyncio.ensure_future(self._hash_and_write(self._block(), self._room))
+        self._room = self._held.take()
+        if self._room <= SMALL:
+            await self._written()
+
+    async def last(self) -> bytes:
+        """Everything before it is written, and it is hashed."""
+        await self._written()
+        block = self._block()
+        await self._rooms.hashing.run(self._measure.update, block)
+        return block
+
+    async def settle(self) -> None:
+        """Wait until nothing is being written any more."""
+        if self._busy is not None:
+            await _ended(self._busy)
+
+    async def _written(self) -> None:
+        if self._busy is not None:
+            await self._busy
+            self._busy = None
+
+    def _block(self) -> bytes:
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        return b"".join(pieces)
+
+    async def _hash_and_write(self, block: bytes, room: int) -> None:
+        await asyncio.gather(self._rooms.hashing.run(self._measure.update, block), self._writer.write(block))
+        self._held.drop(room)
+
+
+def _gather(pieces: list[bytes | bytearray | memoryview], piece: bytes | bytearray | memoryview) -> None:
     """Add a piece; small ones become one, so that no number of them takes more memory than their bytes."""
     if len(piece) >= _SMALL_PIECE:
-        pieces.append(bytes(piece))
+        pieces.append(piece if _is_constant(piece) else bytes(piece))
     elif pieces and isinstance(pieces[-1], bytearray):
         pieces[-1] += piece
     else:
         pieces.append(bytearray(piece))
+
+
+def _is_constant(piece: bytes | bytearray | memoryview) -> bool:
+    """Will nobody change it, so that it need not be copied?"""
+    return isinstance(piece.obj if isinstance(piece, memoryview) else piece, bytes)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
@@ -255,7 +311,3 @@ async def _ended(task: asyncio.Task[None]) -> None:
             cancelled = True
     if cancelled:
         raise asyncio.CancelledError
-
-
-async def _hash_and_write(rooms: Rooms, writer: BodyWriter, measure: _Measure, block: bytes) -> None:
-    await asyncio.gather(rooms.hashing.run(measure.update, block), writer.write(block))

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gateway.errors import S3Error
 from gateway.objects.background import Background
-from gateway.origin.base import Origin
+from gateway.objects.locks import SharedLocks
+from gateway.origin.base import Begun, Origin
 from gateway.origin.errors import OriginError, OutcomeUnknown
 from gateway.store.catalog import Catalog
 from gateway.store.records import Garbage
@@ -28,12 +29,18 @@ class Collector:
     """Removes garbage: at once where somebody waits for it, in batches otherwise."""
 
     def __init__(
-        self, catalog: Catalog, origins: Mapping[str, Origin], background: Background, now_s: Callable[[], int]
+        self,
+        catalog: Catalog,
+        origins: Mapping[str, Origin],
+        background: Background,
+        now_s: Callable[[], int],
+        shared: SharedLocks | None = None,
     ) -> None:
         self._catalog = catalog
         self._origins = origins
         self._background = background
         self._now_s = now_s
+        self._shared = shared
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._waiting: list[Garbage] = []
         self._running = False
@@ -69,14 +76,12 @@ class Collector:
         places = [(item.origin, item.location) for item in garbage]
         if len(places) == 1:
             await self._free(places[0])
-        taken = [place for place in dict.fromkeys(places) if place not in self._in_hand]
-        for place in taken:
-            self._in_hand[place] = asyncio.Event()
+        taken = [place for place in dict.fromkeys(places) if self._take(place)]
         try:
             return await self._collect(await self._catalog.find_garbage(taken)) if taken else 0
         finally:
             for place in taken:
-                self._in_hand.pop(place).set()
+                self._let_go(place)
 
     async def collect_all(self, *, watched: bool = True) -> None:
         """Remove everything that is on record and can be removed; unless `watched`, not what may only come back."""
@@ -85,6 +90,18 @@ class Collector:
             last = page[-1]
             if garbage := [item for item in page if watched or not item.until_s]:
                 await self.collect(garbage)
+
+    def _take(self, place: "_Place") -> bool:
+        """Take a place in hand, unless it is in another one: a task's, or another process's."""
+        if place in self._in_hand or (self._shared is not None and not self._shared.try_lock(_name(place))):
+            return False
+        self._in_hand[place] = asyncio.Event()
+        return True
+
+    def _let_go(self, place: "_Place") -> None:
+        if self._shared is not None:
+            self._shared.unlock(_name(place))
+        self._in_hand.pop(place).set()
 
     async def _free(self, place: "_Place") -> None:
         while (event := self._in_hand.get(place)) is not None:
@@ -133,14 +150,14 @@ class Collector:
         if origin is None:
             _log.error("no origin %s: a body stays where it is", garbage.origin)
             return False
-        lost = garbage.until_s > 0
+        body, begun = (garbage.location, garbage.write_id, garbage.origin_etag), _begun(garbage, origin.settle_s)
         try:
             try:
-                await origin.delete(garbage.location, garbage.write_id, lost=lost)
+                await origin.delete(*body, begun=begun)
             except OutcomeUnknown as error:  # it may still be done later: nobody else gets the place until it cannot
                 _log.error("nobody knows whether a body was removed, it is tried again: %s", error)
                 await self._catalog.watch_garbage(garbage, self._now_s() + origin.settle_s)
-                await origin.delete(garbage.location, garbage.write_id, lost=lost)
+                await origin.delete(*body, begun=begun)
                 return False
         except OriginError as error:
             _log.error("a body could not be removed, it is tried again later: %s", error)
@@ -149,3 +166,11 @@ class Collector:
             _log.warning("garbage is left for later: %s", error)
             return False
         return True
+
+
+def _name(place: "_Place") -> str:
+    return "\n".join(place)
+
+
+def _begun(garbage: Garbage, settle_s: int) -> Begun | None:
+    return Begun(garbage.begun_s, garbage.until_s or garbage.begun_s + settle_s) if garbage.begun_s else None

@@ -84,6 +84,7 @@ async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -
             headers=attributes.headers,
             metadata=attributes.metadata,
             tags=attributes.tags,
+            write_id=intent.intent_id,
         )
         replaced = await rooms.store.catalog.commit(
             target.bucket, intent, record, request.condition, parts, only_of=target.only_of, allowance=target.allowance

@@ -172,4 +172,5 @@ def _record(rooms: Rooms, target: Target, intent: Intent, attributes: Attributes
         headers=attributes.headers,
         metadata=attributes.metadata,
         tags=attributes.tags,
+        write_id=intent.intent_id,
     )

@@ -13,6 +13,7 @@ from gateway.objects.locks import KeyedLocks
 from gateway.origin.base import Origin
 from gateway.store.records import Intent
 from gateway.store.store import Store
+from gateway.stream_memory import StreamMemory
 from gateway.threads import Threads
 
 _ID_BYTES = 16
@@ -50,6 +51,7 @@ class Rooms:
     unfinished: dict[str, Intent] = field(default_factory=dict)
     stuck: set[str] = field(default_factory=set)
     locks: KeyedLocks = field(default_factory=KeyedLocks)
+    stream_memory: StreamMemory = field(default_factory=StreamMemory)
 
     def origin(self, name: str) -> Origin:
         """Raises S3Error: ServiceUnavailable where an origin was taken out of the settings."""

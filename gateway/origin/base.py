@@ -44,6 +44,13 @@ class Checked:
     sha256_hex: str | None = None
 
 
+class Begun(NamedTuple):
+    """When something was begun at an origin whose end or name nobody here heard: between these epoch seconds."""
+
+    since_s: int
+    until_s: int
+
+
 class PartBody(NamedTuple):
     """A part of a body that is being assembled; `etag` is the origin's own, where it has one."""
 
@@ -227,11 +234,14 @@ class Origin(Protocol):
         """Replace what is kept beside a body."""
         ...
 
-    async def delete(self, location: str, write_id: str = "", *, lost: bool = False) -> None:
+    async def delete(
+        self, location: str, write_id: str = "", etag: str | None = None, *, begun: Begun | None = None
+    ) -> None:
         """Remove a body (of an upload: with all its parts); fine if it is not there.
 
-        With a `write_id` only what that write has left is removed, not what somebody else has put there. `lost`: nobody
-        saw how the write ended, so unfinished pieces of it may be there too.
+        Where others can write, only what the write of this id has left, and the origin has given this ETag, is removed;
+        what somebody else has put in its place stays. "" and None: not known. `begun`: the write may then have begun an
+        upload that nobody here heard of; it is ended as well, and those that others have begun are not.
         """
         ...
 

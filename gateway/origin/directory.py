@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, KeptAs, PartBody, StoredBody
+from gateway.origin.base import Begun, BodyMeta, BodyReader, BodyWriter, Checked, KeptAs, PartBody, StoredBody
 from gateway.origin.bodies import Assembled, FileReader, FileWriter, PartsReader
 from gateway.origin.directory_survey import DirectorySurvey
 from gateway.origin.disk import Disk, copy_range, load_manifest, write_all
@@ -138,7 +138,9 @@ class DirectoryOrigin:
             )
         return None
 
-    async def delete(self, location: str, write_id: str = "", *, lost: bool = False) -> None:
+    async def delete(
+        self, location: str, write_id: str = "", etag: str | None = None, *, begun: Begun | None = None
+    ) -> None:
         path = self._disk.path(location)
         with origin_errors(location):
             if location.endswith("/"):

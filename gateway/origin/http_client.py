@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 from gateway.origin.errors import AllBusy, NotReached, OriginError, Phase, not_reached
 from gateway.origin.http_connection import Connection, Response
 from gateway.origin_settings import is_no_store
+from gateway.stream_memory import StreamMemory
 
 __all__ = ["Deadlines", "EarlyAnswer", "Endpoint", "HttpClient", "Response", "Upload"]
 
@@ -64,7 +65,10 @@ class HttpClient:
         *,
         most_connections: int = 256,
         idle_s: float = 20.0,
+        memory: StreamMemory | None = None,
     ) -> None:
+        """`memory`: out of which its responses come, where that is not its own."""
+        self._memory = memory or StreamMemory()
         self._endpoint = endpoint
         self._deadlines = deadlines
         self._idle_s = idle_s
@@ -178,7 +182,7 @@ class HttpClient:
         with not_reached(self._name):
             async with asyncio.timeout(self._deadlines.connect_s):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self, self._name, loop),
+                    lambda: Connection(self, self._name, loop, self._memory),
                     endpoint.host,
                     endpoint.port,
                     ssl=endpoint.tls,

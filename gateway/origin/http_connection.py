@@ -15,15 +15,16 @@ from typing import Final, Protocol, cast
 
 from gateway.origin.errors import BadResponse, ConnectionBroken, OriginError, Phase, TooSlow
 from gateway.origin.http_response import ResponseReader
+from gateway.stream_memory import LARGE, SMALL, StreamMemory
 
-MOST_HELD: Final = 64 << 10
-"""Bytes of a response that are held for its reader before the origin is made to wait."""
+MOST_HELD: Final = 32 << 10
+"""Bytes of a response that are held for its reader before the origin is made to wait; one piece more may come."""
 
-RESUME_BELOW: Final = 32 << 10
-MOST_UNSENT: Final = 256 << 10
-"""Bytes of a request that wait in our process before its writer is made to wait."""
+RESUME_BELOW: Final = 16 << 10
+MOST_UNSENT: Final = 32 << 10
+"""Bytes of a request that wait in our process before its writer is made to wait: the kernel has a buffer of its own."""
 
-WRITE_BELOW: Final = 64 << 10
+WRITE_BELOW: Final = 16 << 10
 _PIECE = 64  # what a piece costs beside its bytes: a body in pieces of one byte is bounded too
 
 
@@ -47,16 +48,20 @@ class Pool(Protocol):
         ...
 
 
-class Connection(asyncio.Protocol):
-    """A connection; `served` says whether a whole response has come on it before."""
+class Connection(asyncio.BufferedProtocol):
+    """A connection; `served` says whether a whole response has come on it before.
+
+    It says itself how much is read at once: a loop of its own mind reads up to 256 KiB.
+    """
 
     __slots__ = (
         "_due", "_poll", "_pool", "_response", "_timer", "_timer_at", "_unsent",
-        "loop", "name", "served", "transport", "writable",
+        "loop", "memory", "name", "served", "transport", "writable",
     )  # fmt: skip
 
-    def __init__(self, pool: Pool, name: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, pool: Pool, name: str, loop: asyncio.AbstractEventLoop, memory: StreamMemory) -> None:
         self.loop = loop
+        self.memory = memory
         self.name = name
         self.served = False
         self.writable = True
@@ -75,13 +80,16 @@ class Connection(asyncio.Protocol):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._poll.register(sock.fileno(), select.POLLIN)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return self.memory.scratch[: self.memory.piece_size()]
+
+    def buffer_updated(self, nbytes: int) -> None:
         response = self._response
         if response is None:  # an answer that nobody asked for must not become the next request's
             self.drop()
             return
         try:
-            piece = response.reader.feed(data)
+            piece = response.reader.feed(bytes(self.memory.scratch[:nbytes]))
         except BadResponse as error:
             response.fail(BadResponse(f"{self.name}: {error}"))
             return
@@ -179,11 +187,13 @@ class Response:
 
     `length` is what Content-Length says, in bytes, also where there is no body (HEAD). Whoever has it reads it to the
     end or calls close(). One reader at a time.
+
+    The last piece that was read counts as held until the next one is asked for: then its reader is done with it.
     """
 
     __slots__ = (
-        "_connection", "_error", "_gap_s", "_held", "_offset", "_paused", "_phase", "_pieces", "_waiter",
-        "headers", "length", "patience_s", "reader", "status", "unwritten",
+        "_connection", "_counted", "_error", "_gap_s", "_held", "_lent", "_memory", "_offset", "_paused", "_phase",
+        "_pieces", "_waiter", "headers", "length", "patience_s", "reader", "status", "unwritten",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, gap_s: float, *, bodyless: bool) -> None:
@@ -199,6 +209,9 @@ class Response:
         self._pieces: deque[bytes] = deque()
         self._offset = 0  # bytes of the first piece that were read
         self._held = 0
+        self._memory = connection.memory
+        self._counted = 0  # bytes of large pieces that are held, or were read last
+        self._lent = 0  # those that were read last
         self._paused = False
         self._phase = Phase.READ
         self._waiter: asyncio.Future[None] | None = None
@@ -210,6 +223,8 @@ class Response:
         Raises ConnectionBroken, TooSlow and BadResponse, after what had come before. Cancelling it closes the response.
         """
         pieces = self._pieces
+        if self._lent:
+            self._give_back(self._lent)
         while not pieces:
             if self._connection is None:
                 if self._error is not None:
@@ -231,7 +246,7 @@ class Response:
         """The whole rest of the body; raises BadResponse where it has more than `most` bytes."""
         pieces: list[bytes] = []
         left = most
-        while piece := await self.read(MOST_HELD):
+        while piece := await self.read(LARGE):
             left -= len(piece)
             if left < 0:
                 self.close()
@@ -243,6 +258,8 @@ class Response:
         """Be done with it, however much was read; its connection is given up unless all of it had come."""
         if self._connection is not None:
             self.fail(OriginError("the response was closed"))
+        if self._counted:
+            self._give_back(self._counted)
 
     # For the connection and the client.
 
@@ -303,6 +320,7 @@ class Response:
         if piece:
             self._pieces.append(piece)
             self._held += len(piece) + _PIECE
+            self._counted += self._memory.hold(len(piece))
         connection = self._connection
         if connection is not None:
             if reader.done:
@@ -348,7 +366,13 @@ class Response:
     def _forget_first(self, size: int) -> None:
         self._pieces.popleft()
         self._held -= size + _PIECE
+        self._lent = size if SMALL < size <= self._counted else 0
         if self._paused and self._held < RESUME_BELOW:
             self._paused = False
             if self._connection is not None:
                 self._connection.transport.resume_reading()
+
+    def _give_back(self, counted: int) -> None:
+        self._memory.give(counted)
+        self._counted -= counted
+        self._lent = 0

@@ -23,6 +23,14 @@ MAX_INTERIM: Final = 8
 """Responses of status 1xx before the real one."""
 
 MAX_SIZE_LINE: Final = 256
+FREE_CHUNKS: Final = 1024
+LEAST_CHUNK: Final = 128
+"""Bytes that the chunks of a body have on average; as many as `FREE_CHUNKS` may be of any size.
+
+Each costs several microseconds, and all that come in one read are taken apart in one turn of the loop: a body in chunks
+of a byte would hold it for a third of a second at a time.
+"""
+
 MAX_TRAILERS: Final = 8 << 10
 """Bytes, of all trailers together."""
 
@@ -106,18 +114,19 @@ class ResponseReader:
     """Takes the pieces of one response and gives back those of its body.
 
     `status` is 0 until the head has come. `length` is what Content-Length says, also of a response that has no body;
-    None where there is no such header. After an error the reader is of no further use.
+    None where there is no such header. `chunks` is how many have begun. After an error the reader is of no further use.
     """
 
     __slots__ = (
-        "_bodyless", "_held", "_interim", "_left", "_persistent", "_state", "_surplus", "_trailers",
-        "done", "headers", "length", "started", "status",
+        "_bodyless", "_held", "_in_chunks", "_interim", "_left", "_persistent", "_state", "_surplus", "_trailers",
+        "chunks", "done", "headers", "length", "started", "status",
     )  # fmt: skip
 
     def __init__(self, *, bodyless: bool = False) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.length: int | None = None
+        self.chunks = 0
         self.started = False
         self.done = False
         self._bodyless = bodyless
@@ -125,6 +134,7 @@ class ResponseReader:
         self._held: bytes | bytearray = b""  # the beginning of a head or a line whose end has not come yet
         self._interim = 0
         self._left = 0  # bytes of the body or of the current chunk that have not come yet
+        self._in_chunks = 0  # bytes of the chunks that are whole
         self._trailers = 0
         self._persistent = False
         self._surplus = False
@@ -293,8 +303,15 @@ class ResponseReader:
         match = _SIZE_LINE.fullmatch(line)
         if match is None:
             raise BadResponse(f"no size of a chunk: {line[:80]!r}")
-        self._left = int(match[1], 16)
-        self._state = _State.CHUNK_DATA if self._left else _State.TRAILERS
+        self._left = size = int(match[1], 16)
+        if not size:
+            self._state = _State.TRAILERS
+            return
+        self._state = _State.CHUNK_DATA
+        self.chunks += 1
+        if self.chunks > FREE_CHUNKS + self._in_chunks // LEAST_CHUNK:
+            raise BadResponse(f"{self.chunks} chunks for {self._in_chunks} bytes")
+        self._in_chunks += size
 
     def _trailer_line(self, line: bytes) -> None:
         """Trailers are read for their end only."""

@@ -86,6 +86,8 @@ def parse_response_overrides(query: Mapping[str, str]) -> dict[str, str]:
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
     Raises S3Error: InvalidArgument (characters that no header can carry).
     """
+    if not query:
+        return {}
     return {
         header: _sendable(parameter, query[parameter])
         for parameter, header in _OVERRIDES.items()

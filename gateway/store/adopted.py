@@ -29,7 +29,7 @@ _AWAY = f"""SELECT {OBJECT_COLUMNS} FROM objects INDEXED BY objects_away
             WHERE origin_etag IS NOT NULL AND substr(location, -35, 3) = '%40' AND (bucket, key) > (?, ?)
               AND modified_s < ?
             ORDER BY bucket, key LIMIT ?"""
-_MOVE = "UPDATE objects SET location = ?, origin_etag = ? WHERE bucket = ? AND key = ? AND location = ?"
+_MOVE = "UPDATE objects SET location = ?, origin_etag = ?, write_id = ? WHERE bucket = ? AND key = ? AND location = ?"
 _FIND_SURVEY = "SELECT cursor, count FROM surveys WHERE task = ? AND moved_s > ?"
 _MOVE_SURVEY = """INSERT INTO surveys (task, cursor, count, moved_s) VALUES (?, ?, ?, ?)
                   ON CONFLICT (task) DO UPDATE SET
@@ -117,7 +117,8 @@ class Adoptions:
             if find_object(connection, record.bucket, record.key) != record:  # its tags may have changed, too
                 raise S3Error(Code.OperationAborted)
             release(connection, Account(intent.project, intent.category, intent.uploader), held)
-            connection.execute(_MOVE, (intent.location, etag, record.bucket, record.key, record.location))
+            moved = (intent.location, etag, intent.intent_id)
+            connection.execute(_MOVE, (*moved, record.bucket, record.key, record.location))
             left = Garbage(record.location, record.origin, "", "", record.uploader)
             add_garbage(connection, left)
             return left

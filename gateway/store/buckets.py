@@ -153,8 +153,9 @@ def delete_bucket(connection: Connection, name: str) -> None:
     if not is_empty(connection, name):
         raise S3Error(Code.BucketNotEmpty, BucketName=name)
     connection.execute(
-        "INSERT INTO garbage (location, origin, project, category, uploader, bytes, objects, write_id) "
-        "SELECT location, origin, ?, ?, uploader, 0, 0, upload_id FROM uploads WHERE bucket = ? AND state = 'open'",
+        "INSERT INTO garbage (location, origin, project, category, uploader, bytes, objects, write_id, begun_s) "
+        "SELECT location, origin, ?, ?, uploader, 0, 0, upload_id, created_s FROM uploads "
+        "WHERE bucket = ? AND state = 'open'",
         (bucket.project, bucket.category, name),
     )
     _release_uploads(connection, bucket)

@@ -112,8 +112,9 @@ class Catalog:
 
         Raises S3Error: NoSuchUpload, AccessDenied, PreconditionFailed, NoSuchKey, QuotaExceeded.
         """
+        run = self._database.runs.number
         begun = await self._database.write(
-            lambda connection: writes.begin(connection, intent, condition, only_of, allowance)
+            lambda connection: writes.begin(connection, intent, condition, only_of, allowance, run=run)
         )
         if isinstance(begun, S3Error):
             raise begun
@@ -195,12 +196,26 @@ class Catalog:
         """The bodies are gone from the origin: give back what they were charged."""
         await self._database.write(lambda connection: writes.forget_garbage(connection, gone))
 
-    async def recover(self, until_s: Mapping[str, int]) -> int:
-        """After a crash, before the first request: release every write that was under way; gives their number.
+    async def backlog(self) -> tuple[int, int, int]:
+        """Bodies on record as garbage, writes under way, and uploads that are open."""
+        counts: tuple[int, int, int] = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT (SELECT count(*) FROM garbage), (SELECT count(*) FROM intents), "
+                "(SELECT count(*) FROM uploads WHERE state != 'done')"
+            ).fetchone()
+        )
+        return counts
 
-        `until_s`: by origin, when a write that nobody waits for any more can have no effect.
+    async def recover(self, until_s: Mapping[str, int], *, died: bool = True) -> int:
+        """Release every write that a process had begun which lives no more; gives their number.
+
+        `until_s`: by origin, when a write that nobody waits for any more can have no effect. `died`: it is known that
+        a process has died.
         """
-        return await self._database.write(lambda connection: writes.release_all(connection, until_s))
+        is_alive = self._database.runs.is_alive
+        return await self._database.write(
+            lambda connection: writes.release_abandoned(connection, until_s, is_alive, died=died)
+        )
 
     def stores(self, record: ObjectRecord) -> Callable[[writes.Stored], None]:
         """What a commit does to the map; the operator is told where a quota is nearly used up."""

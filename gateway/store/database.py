@@ -15,13 +15,17 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.errors import Code, S3Error
+from gateway.metrics import STORE_FAILURES
 from gateway.store.changes import ChangeCounter, LockTimeout
 from gateway.store.migrate import migrate, require_ours
+from gateway.store.runs import Runs
+from gateway.store.tally import StoreTally
 from gateway.threads import Threads
 
 # States of the file, the disk or the machine (https://sqlite.org/rescode.html).
@@ -94,6 +98,7 @@ class Database:
         self.path = path
         self._loop = loop
         self._changes = ChangeCounter(path.with_name(path.name + "-lock"))
+        self.runs = Runs(path.with_name(path.name + "-runs"))
         self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._gathering: list[_Job] = []
         self._local = threading.local()
@@ -103,6 +108,7 @@ class Database:
         self._log = f"{path}-wal"
         self._checkpoint_at = _CHECKPOINT_BYTES
         self._closed = False
+        self._tally = StoreTally()
 
     @classmethod
     async def open(cls, path: Path, *, check: bool = False) -> "Database":
@@ -120,6 +126,7 @@ class Database:
             await loop.run_in_executor(None, database._prepare, check)
         except BaseException:
             database._changes.close()
+            database.runs.close()
             raise
         database._writer.start()
         return database
@@ -132,10 +139,12 @@ class Database:
         self._hand_over()
         self._jobs.put(None)
         await self._loop.run_in_executor(None, self._writer.join)
+        self._tally.end()
         await self._readers.close()
         for connection in self._reader_connections:
             connection.close()
         self._changes.close()
+        self.runs.close()
 
     async def write(self, work: Callable[[Connection], T], on_commit: Callable[[T], None] | None = None) -> T:
         """Run `work` in a write transaction and give its result once the commit is durable.
@@ -150,6 +159,7 @@ class Database:
         future: asyncio.Future[T] = self._loop.create_future()
         if not self._gathering:  # what this turn of the loop asks for is handed over, and committed, together
             self._loop.call_soon(self._hand_over)
+        self._tally.asked += 1
         self._gathering.append(_Job(work, future, on_commit))
         return await future
 
@@ -201,6 +211,7 @@ class Database:
         ending = False
         while not ending:
             batch, ending = self._next_batch()
+            began_s = time.perf_counter()
             try:
                 connection = connection or _connect(self.path)
                 if batch:
@@ -211,6 +222,8 @@ class Database:
                 if connection is not None:
                     _close(connection)
                     connection = None
+            if batch:
+                self._tally.commit(len(batch), time.perf_counter() - began_s)
             self._loop.call_soon_threadsafe(_settle, batch)
             if connection is not None:
                 self._checkpoint_when_due(connection)
@@ -387,6 +400,7 @@ def _slow_down(error: Exception) -> Exception:
         and getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in _STATES
     ):
         return error
+    STORE_FAILURES.inc()
     _log.error("the store failed: %s", error)
     answer = S3Error(Code.SlowDown)
     answer.__cause__ = error

@@ -297,3 +297,13 @@ async def read_usage(database: Database, project: str | None = None) -> list[Usa
         ).fetchall()
     )
     return [UsageRow(p, c or None, u or None, *amounts) for p, c, u, *amounts in rows]
+
+
+async def read_totals(database: Database) -> list[UsageRow]:
+    """What projects and their categories hold and have reserved, without the uploaders'."""
+    rows = await database.read(
+        lambda connection: connection.execute(
+            "SELECT project, category, bytes, objects, reserved_bytes, reserved_objects FROM usage WHERE uploader = ''"
+        ).fetchall()
+    )
+    return [UsageRow(project, category or None, None, *amounts) for project, category, *amounts in rows]

@@ -20,7 +20,10 @@ class StoredChecksum:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRecord:
-    """One object as the catalog knows it. `etag` is with its quotes, `size` in bytes."""
+    """One object as the catalog knows it. `etag` is with its quotes, `size` in bytes.
+
+    `write_id` is that of the write that made its body; "": not known, or others have made it.
+    """
 
     bucket: str
     key: str
@@ -37,6 +40,7 @@ class ObjectRecord:
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     version_id: str = NULL_VERSION
+    write_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,9 @@ class Intent:
 class Garbage:
     """A body nothing refers to any more; `bytes` and `objects` are charged until it is gone.
 
-    With a `write_id` only what that write has left is removed. Until `until_s` (epoch seconds) a write whose end is not
-    known may still take effect: it stays on record so long, however often it was removed.
+    With a `write_id` only what that write has left is removed, with an `origin_etag` only what the origin calls so.
+    Until `until_s` (epoch seconds) a write whose end is not known may still take effect: it stays on record so long,
+    however often it was removed. `begun_s`: when something was begun there whose end or name nobody heard; 0: nothing.
     """
 
     location: str
@@ -88,6 +93,8 @@ class Garbage:
     objects: int = 0
     write_id: str = ""
     until_s: int = 0
+    origin_etag: str | None = None
+    begun_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +145,14 @@ def load_texts(column: str) -> dict[str, str]:
 
 OBJECT_COLUMNS = (
     "bucket, key, uploader, size, etag, modified_s, origin, location, origin_etag, checksum_algorithm, "
-    "checksum_type, checksum_value, part_count, headers, metadata, tags, version_id"
+    "checksum_type, checksum_value, part_count, headers, metadata, tags, version_id, write_id"
 )
 
 
 def object_from_row(row: tuple[Any, ...]) -> ObjectRecord:
     """A row of OBJECT_COLUMNS as a record."""
     (bucket, key, uploader, size, etag, modified_s, origin, location, origin_etag, *rest) = row
-    algorithm, kind, value, part_count, headers, metadata, tags, version_id = rest
+    algorithm, kind, value, part_count, headers, metadata, tags, version_id, write_id = rest
     return ObjectRecord(
         bucket=bucket,
         key=key,
@@ -162,6 +169,7 @@ def object_from_row(row: tuple[Any, ...]) -> ObjectRecord:
         metadata=load_texts(metadata),
         tags=load_texts(tags),
         version_id=version_id,
+        write_id=write_id,
     )
 
 
@@ -186,4 +194,5 @@ def object_to_row(record: ObjectRecord) -> tuple[Any, ...]:
         dump_texts(record.metadata),
         dump_texts(record.tags),
         record.version_id,
+        record.write_id,
     )

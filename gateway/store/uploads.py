@@ -130,7 +130,8 @@ class Uploads:
 
     async def start_completing(self, upload_id: str) -> None:
         """Take the upload for this Complete; raises S3Error: NoSuchUpload unless it was open."""
-        await self._database.write(lambda connection: _start_completing(connection, upload_id))
+        run = self._database.runs.number
+        await self._database.write(lambda connection: _start_completing(connection, upload_id, run))
 
     async def reopen(self, upload_id: str) -> None:
         """The Complete failed: parts may be added and another Complete may come."""
@@ -364,9 +365,9 @@ def _commit_part(connection: Connection, intent: Intent, part: UploadPart, allow
     return replaced
 
 
-def _start_completing(connection: Connection, upload_id: str) -> None:
+def _start_completing(connection: Connection, upload_id: str, run: int) -> None:
     taken = connection.execute(
-        "UPDATE uploads SET state = 'completing' WHERE upload_id = ? AND state = 'open'", (upload_id,)
+        "UPDATE uploads SET state = 'completing', run = ? WHERE upload_id = ? AND state = 'open'", (run, upload_id)
     )
     if taken.rowcount != 1:
         raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
@@ -376,14 +377,14 @@ def _abort(connection: Connection, upload_id: str, idle_since_s: int | None, unt
     held = _held(connection, upload_id)
     row = connection.execute(
         "DELETE FROM uploads WHERE upload_id = ?1 AND state = 'open' AND (?2 IS NULL OR touched_s < ?2) "
-        "RETURNING location, origin, uploader, bucket",
+        "RETURNING location, origin, uploader, bucket, created_s",
         (upload_id, idle_since_s),
     ).fetchone()
     if row is None:
         raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
-    location, origin, uploader, bucket_name = row
+    location, origin, uploader, bucket_name, created_s = row
     bucket = find_bucket(connection, bucket_name)
     release(connection, Account(bucket.project, bucket.category, uploader), held)
-    garbage = Garbage(location, origin, "", "", uploader, write_id=upload_id, until_s=until_s)
+    garbage = Garbage(location, origin, "", "", uploader, write_id=upload_id, until_s=until_s, begun_s=created_s)
     writes.add_garbage(connection, garbage)
     return garbage

@@ -5,7 +5,7 @@ the same transaction that let go of it, so that no crash can leave an orphan: wh
 `upload_parts`, `intents` nor `garbage` was never written.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.errors import Code, S3Error
@@ -29,22 +29,25 @@ from gateway.store.records import (
 )
 
 _FIND = f"SELECT {OBJECT_COLUMNS} FROM objects WHERE bucket = ? AND key = ? AND version_id = '{NULL_VERSION}'"
-_PUT = f"INSERT INTO objects ({OBJECT_COLUMNS}) VALUES ({', '.join('?' * 17)})"
+_PUT = f"INSERT INTO objects ({OBJECT_COLUMNS}) VALUES ({', '.join('?' * 18)})"
 _REMOVE = "DELETE FROM objects WHERE bucket = ? AND key = ? AND version_id = ?"
 _INTENT_COLUMNS = "intent_id, kind, bucket, key, uploader, size, origin, location, created_s, upload_id"
-_BEGIN = f"""INSERT INTO intents ({_INTENT_COLUMNS}, project, category, reserved_bytes, reserved_objects)
-             VALUES ({", ".join("?" * 14)})"""
+_BEGIN = f"""INSERT INTO intents ({_INTENT_COLUMNS}, project, category, reserved_bytes, reserved_objects, run)
+             VALUES ({", ".join("?" * 15)})"""
 _END = """DELETE FROM intents WHERE intent_id = ?
           RETURNING project, category, uploader, reserved_bytes, reserved_objects"""
 _WATCH_OWN = """UPDATE garbage SET until_s = max(until_s, ?)
                 WHERE origin = ? AND until_s = 0
                   AND substr(location, -35, 3) != '%40' AND instr(location, '?') = 0"""
+_RUNS = "SELECT DISTINCT run FROM intents UNION SELECT DISTINCT run FROM uploads WHERE state = 'completing'"
 _NEAR_EVENT = "quota.near"
 _NEAR_LATELY_S = 86400
 _NEAR_TOLD = f"""SELECT 1 FROM audit WHERE event = '{_NEAR_EVENT}' AND project = ?1 AND subject = ?2 AND time_s > ?3
                  AND json_extract(details, '$.unit') = ?4 AND json_extract(details, '$.limit') = ?5
                  AND json_extract(details, '$.percent') >= ?6 LIMIT 1"""
-_GARBAGE_COLUMNS = "location, origin, project, category, uploader, bytes, objects, write_id, until_s"
+_GARBAGE_COLUMNS = (
+    "location, origin, project, category, uploader, bytes, objects, write_id, until_s, origin_etag, begun_s"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,12 @@ def begin(
     condition: WriteCondition | None,
     only_of: str | None = None,
     allowance: Allowance = NO_LIMITS,
+    *,
+    run: int = 0,
 ) -> Intent | S3Error:
     """Record a write before its first byte, and take the room for it; gives the refusal where there is none.
 
-    The intent that is given says where the body will lie.
+    The intent that is given says where the body will lie. `run`: the process that writes.
 
     A refusal is given, not raised: nothing was changed, so what is written in the same transaction need not be undone.
     Raises S3Error: NoSuchUpload, AccessDenied (the object there is not `only_of`'s), and what an unmet condition
@@ -113,6 +118,7 @@ def begin(
             intent.project,
             intent.category,
             *held,
+            run,
         ),
     )
     return intent if location == intent.location else replace(intent, location=location)
@@ -159,7 +165,14 @@ def release(connection: Connection, intent: Intent, until_s: int = 0) -> Garbage
         return None
     release_room(connection, *ended)
     garbage = Garbage(
-        intent.location, intent.origin, "", "", intent.uploader, write_id=intent.intent_id, until_s=until_s
+        intent.location,
+        intent.origin,
+        "",
+        "",
+        intent.uploader,
+        write_id=intent.intent_id,
+        until_s=until_s,
+        begun_s=intent.created_s if until_s else 0,
     )
     add_garbage(connection, garbage)
     return garbage
@@ -252,7 +265,7 @@ def require_same_bucket(connection: Connection, bucket: Bucket) -> None:
 
 def _replace(connection: Connection, bucket: Bucket, current: ObjectRecord) -> Garbage:
     remove_row(connection, current)
-    garbage = Garbage(current.location, current.origin, bucket.project, bucket.category, current.uploader)
+    garbage = body_of(current, bucket)
     add_garbage(connection, garbage)
     return garbage
 
@@ -272,16 +285,27 @@ def delete(
     if current is None:
         return None
     remove_row(connection, current)
-    garbage = Garbage(
-        current.location, current.origin, owner.project, owner.category, current.uploader, current.size, 1
-    )
+    garbage = replace(body_of(current, owner), bytes=current.size, objects=1)
     add_garbage(connection, garbage)
     return garbage
 
 
+def body_of(record: ObjectRecord, bucket: Bucket) -> Garbage:
+    """The body of a row that goes, and nothing that others may have put in its place."""
+    return Garbage(
+        record.location,
+        record.origin,
+        bucket.project,
+        bucket.category,
+        record.uploader,
+        write_id=record.write_id,
+        origin_etag=record.origin_etag,
+    )
+
+
 def add_garbage(connection: Connection, garbage: Garbage) -> None:
     connection.execute(
-        f"INSERT INTO garbage ({_GARBAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO garbage ({_GARBAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             garbage.location,
             garbage.origin,
@@ -292,6 +316,8 @@ def add_garbage(connection: Connection, garbage: Garbage) -> None:
             garbage.objects,
             garbage.write_id,
             garbage.until_s,
+            garbage.origin_etag,
+            garbage.begun_s,
         ),
     )
 
@@ -331,18 +357,27 @@ def find_garbage(connection: Connection, places: Sequence[tuple[str, str]]) -> l
     return [Garbage(*row) for row in found if row is not None]
 
 
-def release_all(connection: Connection, until_s: Mapping[str, int]) -> int:
-    """After a crash: no write is under way, so every intent is released. Gives their number.
+def release_abandoned(
+    connection: Connection, until_s: Mapping[str, int], is_alive: Callable[[int], bool], *, died: bool
+) -> int:
+    """Release every intent of a run that is not alive. Gives their number.
 
-    `until_s`: by origin, when a write that nobody waits for any more can have no effect.
+    `until_s`: by origin, when a write that nobody waits for any more can have no effect. `died`: a process did,
+    whatever it was at.
     """
-    intents = [Intent(*row) for row in connection.execute(f"SELECT {_INTENT_COLUMNS} FROM intents").fetchall()]
-    for intent in intents:
-        release(connection, intent, until_s.get(intent.origin, 0))
-    for origin, latest_s in until_s.items():  # a removal that was on its way may still take along what comes there
-        connection.execute(_WATCH_OWN, (latest_s, origin))
-    connection.execute("UPDATE uploads SET state = 'open' WHERE state = 'completing'")
-    return len(intents)
+    dead = [run for (run,) in connection.execute(_RUNS).fetchall() if not is_alive(run)]
+    count = 0
+    for run in dead:
+        rows = connection.execute(f"SELECT {_INTENT_COLUMNS} FROM intents WHERE run = ?", (run,)).fetchall()
+        for row in rows:
+            intent = Intent(*row)
+            release(connection, intent, until_s.get(intent.origin, 0))
+        connection.execute("UPDATE uploads SET state = 'open' WHERE state = 'completing' AND run = ?", (run,))
+        count += len(rows)
+    if dead or died:
+        for origin, latest_s in until_s.items():  # a removal on its way may still take along what comes there
+            connection.execute(_WATCH_OWN, (latest_s, origin))
+    return count
 
 
 def require_open_upload(connection: Connection, upload_id: str) -> None:

@@ -20,6 +20,7 @@ _READ_SIZE = 64 << 10
 _STREAM_SIZE = (
     512 << 10
 )  # of what lies in no file, a piece as it came: in 64 KiB a GET of 1 MiB costs 1.4 times as much
+_MOST_UNSENT_TLS = 32 << 10
 _SENDFILE_WINDOW = 1 << 20
 _SMALL_ANSWERS = 128 << 10
 XML = "application/xml"
@@ -36,13 +37,19 @@ class BodySlice:
 
 @dataclass(slots=True)
 class Answer:
-    """What a handler answers. `length` is Content-Length where it is not that of `body`: a HEAD's, or a slice's."""
+    """What a handler answers. `length` is Content-Length where it is not that of `body`: a HEAD's, or a slice's.
+
+    `sent` grows while its body is written: bytes that the client was sent of it. `cache` is what the cache said, in a
+    word for the access log, where it was asked.
+    """
 
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
     slice: BodySlice | None = None
     length: int | None = None
+    sent: int = 0
+    cache: str = ""
 
     @property
     def content_length(self) -> int | None:
@@ -75,7 +82,7 @@ class Connection(Protocol):
 
     transport: asyncio.Transport | None
 
-    async def _drain_helper(self) -> None: ...
+    async def drained(self) -> None: ...
 
 
 def render_head(answer: Answer, common: str, *, close: bool) -> bytes:
@@ -116,12 +123,12 @@ async def write_answer(connection: Connection, head: bytes, answer: Answer, *, i
             transport.write(head)
         else:
             transport.writelines((head, answer.body))
+            answer.sent = len(answer.body)
         if transport.get_write_buffer_size() > _SMALL_ANSWERS:  # a client that asks on and on, and reads nothing
             await _drain(connection, timeout_s)
         return
-    part = answer.slice
     transport.write(head)
-    await _write_slice(connection, transport, part, timeout_s)
+    await _write_slice(connection, transport, answer, answer.slice, timeout_s)
 
 
 async def _drain(connection: Connection, timeout_s: float) -> None:
@@ -133,14 +140,20 @@ async def _drain(connection: Connection, timeout_s: float) -> None:
         return
     try:
         async with asyncio.timeout(timeout_s):
-            await connection._drain_helper()
+            await connection.drained()
     except TimeoutError:
         transport.abort()
         raise ConnectionResetError("the client took nothing for too long") from None
 
 
-async def _write_slice(connection: Connection, transport: asyncio.Transport, part: BodySlice, timeout_s: float) -> None:
+async def _write_slice(
+    connection: Connection, transport: asyncio.Transport, answer: Answer, part: BodySlice, timeout_s: float
+) -> None:
     socket = None if transport.get_extra_info("sslcontext") else transport.get_extra_info("socket")
+    if transport.is_closing():
+        raise ConnectionResetError("the client is gone")
+    # Resume when all is out: then the kernel can send files. Under TLS, where it cannot, a little may wait.
+    transport.set_write_buffer_limits(high=0 if socket is not None else _MOST_UNSENT_TLS)
     offset, end = part.offset, part.offset + part.size
     while offset < end:
         await _drain(connection, timeout_s)
@@ -155,7 +168,9 @@ async def _write_slice(connection: Connection, transport: asyncio.Transport, par
                 raise ConnectionResetError("the client is gone")
             transport.write(data)
             sent = len(data)
+            del data  # a client that takes nothing, or an origin that gives nothing, is waited for without it
         offset += sent
+        answer.sent += sent
     await _drain(connection, timeout_s)  # only then has the client got it
 
 

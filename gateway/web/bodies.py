@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from aiohttp import StreamReader
-from aiohttp.web import BaseRequest
 
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import Claims, IncomingBody
@@ -22,6 +21,7 @@ from gateway.s3.checksums import (
 )
 from gateway.s3.headers import parse_content_length, parse_content_md5, parse_integer
 from gateway.web.call import Call
+from gateway.web.connection import Request
 
 MAX_DOCUMENT = 8 << 20
 """Bytes; the largest XML body that is read."""
@@ -104,6 +104,7 @@ async def _pieces(call: Call, size: int) -> AsyncIterator[bytes]:
         if left < 0:
             break
         yield data
+        del data  # it is not needed while the next piece is waited for
     if left:
         raise S3Error(Code.IncompleteBody, NumberBytesExpected=size, NumberBytesProvided=size - left)
 
@@ -112,6 +113,8 @@ async def _decoded(call: Call, decoder: AwsChunkedDecoder) -> AsyncIterator[byte
     async for data in received(call):
         for piece in decoder.feed(data):
             yield piece
+            del piece
+        del data
     decoder.finish()
 
 
@@ -120,44 +123,65 @@ async def received(call: Call) -> AsyncIterator[bytes]:
 
     Raises S3Error: IncompleteBody (the client is gone), RequestTimeout (it sent nothing for too long).
     """
-    content = call.request.content
-    gap_s = call.services.settings.limits.body_gap_timeout_s
+    content = call.request.body
+    limits = call.services.settings.limits
+    patience = _Patience(limits.body_gap_timeout_s, limits.min_upload_rate)
     send_continue(call.request)
     while not content.at_eof():
-        data = await _next_piece(content, gap_s)
+        data = await _next_piece(content, patience)
         if data:
             yield data
+        del data
 
 
-async def _next_piece(content: StreamReader, gap_s: float) -> bytes:
+class _Patience:
+    """How long a body is waited for: `gap_s` for each piece, and as long again only while it comes at `min_rate` (B/s).
+
+    What counts is the time that we wait for the client, not that in which it waits for us.
+    """
+
+    __slots__ = ("_bytes", "_min_rate", "_waited_s", "gap_s")
+
+    def __init__(self, gap_s: float, min_rate: int) -> None:
+        self.gap_s = gap_s
+        self._min_rate = min_rate
+        self._waited_s = 0.0
+        self._bytes = 0
+
+    def note(self, waited_s: float, size: int) -> None:
+        """A piece of `size` bytes was waited for; raises TimeoutError where they have come too slowly for too long."""
+        self._waited_s += waited_s
+        self._bytes += size
+        if self._waited_s >= self.gap_s:
+            if self._bytes < self._waited_s * self._min_rate:
+                raise TimeoutError
+            self._waited_s, self._bytes = 0.0, 0
+
+
+async def _next_piece(content: StreamReader, patience: _Patience) -> bytes:
     try:
         data = content.read_nowait()
         if data:
             return data
-        async with asyncio.timeout(gap_s):
-            return await content.readany()
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        async with asyncio.timeout(patience.gap_s):
+            data = await content.readany()
+        patience.note(loop.time() - began_s, len(data))
     except TimeoutError:
         raise S3Error(Code.RequestTimeout) from None
     except asyncio.CancelledError:
         raise
     except Exception as error:  # whatever the server's parser makes of a lost or broken connection
         raise S3Error(Code.IncompleteBody) from error
+    return data
 
 
-def send_continue(request: BaseRequest) -> None:
+def send_continue(request: Request) -> None:
     """Tell a client that waits for it to send its body; once."""
-    if wants_continue(request) and request.transport is not None and not request.content.at_eof():
+    if request.awaits_continue and request.transport is not None:
+        request.continued = True
         request.transport.write(_CONTINUE)
-        request["continued"] = True
-
-
-def wants_continue(request: BaseRequest) -> bool:
-    """Is the client waiting for 100 Continue?"""
-    return (
-        request.headers.get("Expect", "").lower() == "100-continue"
-        and request.version >= (1, 1)
-        and "continued" not in request
-    )
 
 
 async def read_document(call: Call, *, needs_digest: bool = False, of_object: bool = False) -> bytes:

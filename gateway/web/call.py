@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
-
-from aiohttp.web import BaseRequest
 
 from gateway.config import Settings
 from gateway.errors import Code, S3Error
@@ -26,6 +25,7 @@ from gateway.store.records import NULL_VERSION, ObjectRecord, UploadRecord
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
 from gateway.web.client_address import client_address, is_trusted
+from gateway.web.connection import Request
 
 _SOMEBODY: Final = "\0"  # the name of no uploader
 _LIST: Final = "s3:ListBucket"
@@ -61,7 +61,7 @@ class Call:
     """
 
     services: Services
-    request: BaseRequest
+    request: Request
     request_id: str
     wire: WireRequest
     operation: Operation
@@ -77,6 +77,7 @@ class Call:
     found_object: ObjectRecord | None = None
     found_upload: UploadRecord | None = None
     sts: StsRequest | None = None
+    access_key_id: str = ""  # of the key that signed, or that began the session that signed
 
     @property
     def rooms(self) -> Rooms:
@@ -190,12 +191,16 @@ class Call:
         return actions_of(self.operation, versioned="versionId" in self.query)
 
     @property
-    def context(self) -> Context:
-        """Where the request comes from; read only where a rule asks for it."""
+    def address_of_client(self) -> IPv4Address | IPv6Address | None:
+        """Where the request comes from; None where that cannot be known."""
         peer = self.request.transport.get_extra_info("peername") if self.request.transport is not None else None
         proxies = self.services.settings.server.trusted_proxies
-        address = client_address(peer[0] if peer else "", self.headers.get("x-forwarded-for", ""), proxies)
-        return Context(address, self.scheme == "https")
+        return client_address(peer[0] if peer else "", self.headers.get("x-forwarded-for", ""), proxies)
+
+    @property
+    def context(self) -> Context:
+        """What rules may ask of where the request comes from; read only where one does."""
+        return Context(self.address_of_client, self.scheme == "https")
 
     def decide(
         self, action: str, bucket: Bucket | None, key: str | None = None, owner: str | None = None, **more: str

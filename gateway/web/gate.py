@@ -8,18 +8,18 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.web import BaseRequest
-
+from gateway.bounded import BoundedMap
 from gateway.errors import Code, S3Error
 from gateway.s3.address import parse_address, parse_query
 from gateway.s3.operations import PREFLIGHT, Support, find_operation, refuse_unsupported_headers
 from gateway.sigv4.model import WireRequest
 from gateway.store.buckets import Bucket
 from gateway.web.call import Call, Services, check_expected_owner, check_version
+from gateway.web.connection import Request
 from gateway.web.identity import authenticate, settle_uploader
+from gateway.web.rates import Rates
 from gateway.web.sts import admit_sts, is_sts
 
 _STREAMED = frozenset({"PutObject", "UploadPart"})
@@ -48,6 +48,8 @@ _MAX_HEADERS_SIZE = 16 << 10
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 _RUN = secrets.token_hex(4).upper()
 _REQUESTS = itertools.count(1)
+_names: BoundedMap[bytes, str] = BoundedMap(512)  # header names as they come, and in lower case
+_LONGEST_REMEMBERED = 64
 
 
 def new_request_id() -> str:
@@ -55,16 +57,16 @@ def new_request_id() -> str:
     return f"{_RUN}{next(_REQUESTS):08X}"
 
 
-def lower_headers(message: RawRequestMessage) -> dict[str, str]:
+def lower_headers(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Header values by lower-case name; lines of one name are joined by a comma, as signatures want it.
 
     Raises S3Error: InvalidRequest where a header that counts once is there twice.
     """
     headers: dict[str, str] = {}
     size = 0
-    for raw_name, raw_value in message.raw_headers:
+    for raw_name, raw_value in fields:
         size += len(raw_name) + len(raw_value) + 4
-        name = raw_name.decode("utf-8", "surrogateescape").lower()
+        name = _names.get(raw_name) or _lower_name(raw_name)
         value = raw_value.decode("utf-8", "surrogateescape")
         if name in headers:
             if name in _SINGLE:
@@ -74,6 +76,13 @@ def lower_headers(message: RawRequestMessage) -> dict[str, str]:
     if size > _MAX_HEADERS_SIZE:
         raise S3Error(Code.RequestHeaderSectionTooLarge, MaxSizeAllowed=_MAX_HEADERS_SIZE)
     return headers
+
+
+def _lower_name(raw: bytes) -> str:
+    name = raw.decode("utf-8", "surrogateescape").lower()
+    if len(raw) <= _LONGEST_REMEMBERED:
+        _names.put(raw, name)
+    return name
 
 
 def split_target(target: str, headers: Mapping[str, str]) -> tuple[str, str]:
@@ -94,17 +103,17 @@ def split_target(target: str, headers: Mapping[str, str]) -> tuple[str, str]:
     return path, query
 
 
-def _check_framing(message: RawRequestMessage, headers: Mapping[str, str], host: str) -> None:
+def _check_framing(request: Request, headers: Mapping[str, str], host: str) -> None:
     """Refuse what a proxy in front of us might read in another way than we do.
 
     https://www.rfc-editor.org/rfc/rfc9112#section-3.2 and #section-6.1
     """
-    if not _HOST.fullmatch(host) and (host or message.version >= (1, 1)):
+    if not _HOST.fullmatch(host) and (host or request.version >= (1, 1)):
         raise S3Error(Code.InvalidRequest, "The request has no valid Host header.")
     coding = headers.get("transfer-encoding")
     if coding is None:
         return
-    if coding.lower() != "chunked" or message.version < (1, 1) or "content-length" in headers:
+    if coding.lower() != "chunked" or request.version < (1, 1) or "content-length" in headers:
         raise S3Error(Code.InvalidRequest, "Transfer-Encoding does not fit this request.")
 
 
@@ -115,22 +124,24 @@ class Gate:
         self._services = services
         self._store = services.store
         self._domains = services.settings.server.domains
+        limits, workers = services.settings.limits, services.settings.server.worker_count
+        self._by_key = Rates(limits.requests_per_key / workers) if limits.requests_per_key else None
+        self._by_address = Rates(limits.requests_per_address / workers) if limits.requests_per_address else None
 
-    def read(self, request: BaseRequest, request_id: str) -> Call:
+    def read(self, request: Request, request_id: str) -> Call:
         """What a request's head says, before anything of it is believed.
 
         Raises S3Error: InvalidRequest, InvalidURI, InvalidBucketName, KeyTooLongError, InvalidArgument.
         """
-        message: RawRequestMessage = request._message
-        headers = lower_headers(message)
+        headers = lower_headers(request.fields)
         host = headers.get("host", "")
-        _check_framing(message, headers, host)
-        raw_path, raw_query = split_target(message.path, headers)
+        _check_framing(request, headers, host)
+        raw_path, raw_query = split_target(request.target, headers)
         return Call(
             services=self._services,
             request=request,
             request_id=request_id,
-            wire=WireRequest(message.method, raw_path, raw_query, headers),
+            wire=WireRequest(request.method, raw_path, raw_query, headers),
             operation=PREFLIGHT,
             address=parse_address(raw_path, host, self._domains),
             query=parse_query(raw_query) if raw_query else {},
@@ -146,6 +157,8 @@ class Gate:
             self._services.verifier.forget()
             await self._store.refresh()
             call.rules = self._services.rulebook.rules
+        if self._by_address is not None:
+            _slow_down(self._by_address, str(call.address_of_client))
         if call.address.bucket is not None:
             call.found_bucket = self._store.buckets.find(call.address.bucket)
         if call.wire.method == "OPTIONS":
@@ -154,6 +167,8 @@ class Gate:
             await admit_sts(call)
             return
         await authenticate(call)
+        if self._by_key is not None and call.access_key_id:
+            _slow_down(self._by_key, call.access_key_id)
         call.operation = find_operation(call.wire.method, call.address, call.query, call.headers)
         if call.operation.name == "PostObject" and call.identity is None:
             return  # its handler finds the signature in the form
@@ -210,6 +225,12 @@ class Gate:
             call.require(action, bucket, key, call.caller.uploader)
         else:
             call.require(action, bucket, key)
+
+
+def _slow_down(rates: Rates, name: str) -> None:
+    """Refuse who asks too often; raises S3Error: SlowDown."""
+    if not rates.take(name, time.monotonic()):
+        raise S3Error(Code.SlowDown)
 
 
 def _refuse_overrides(call: Call) -> None:

@@ -1,185 +1,106 @@
-"""The public listener: aiohttp's parser and connections, one handler, answers written as bytes.
-
-aiohttp's low level is used: no application, router or middleware. What its parser refuses is answered in S3's XML too.
-"""
+"""The public listener: from a request to the bytes of its answer. What cannot be parsed is answered in S3's XML too."""
 
 import asyncio
 import base64
 import logging
 import secrets
 import time
-from typing import Any
+from collections import Counter
+from time import perf_counter
 
-from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.errors import Code, S3Error
+from gateway.web.access_log import AccessLog
 from gateway.web.answers import Answer, DateLine, error_answer, render_head, write_answer
-from gateway.web.bodies import wants_continue
-from gateway.web.call import Call, Services
+from gateway.web.call import Services
+from gateway.web.client_address import is_trusted
+from gateway.web.connection import Connection, Request
 from gateway.web.cors import cors_headers
 from gateway.web.denials import note_denial
 from gateway.web.dispatch import HANDLERS
+from gateway.web.exchange import Exchange
 from gateway.web.gate import Gate, new_request_id
 from gateway.web.quota_headers import TOLD, quota_headers
 from gateway.web.sts import is_sts, sts_error_answer
+from gateway.web.tally import RequestTally
 
 _log = logging.getLogger("anbar.server")
-_MAX_LINE = 16 << 10
-_MAX_FIELD = 8190
-_MAX_HEADERS = 128
 _DRAIN_BODY = 64 << 10
-_LINGER_S = 5.0
+_BREAK_OFF_S = 1.0
 _DENIED = 403
 _BAD_TOKENS = (Code.ExpiredToken, Code.InvalidToken)
 
 
-class Sent:
-    """What aiohttp is told when an answer has been written: only whether the connection lives on."""
-
-    __slots__ = ("keep_alive",)
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        self.keep_alive = keep_alive
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """It is written already."""
-
-    async def write_eof(self) -> None:
-        """It is written already."""
-
-
-class _Refusal(Sent):
-    """An answer to what could not be parsed; written when aiohttp is ready for it."""
-
-    __slots__ = ("_bytes",)
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(keep_alive=False)
-        self._bytes = data
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        if request.transport is not None:
-            request.transport.write(self._bytes)
-
-
-class Connection(RequestHandler):
-    """A connection that gives up on heads that do not arrive, and refuses in XML."""
-
-    __slots__ = ("_head_timer", "_s3")
-
-    def __init__(self, server: "S3Server", **options: Any) -> None:
-        super().__init__(server, **options)
-        self._s3 = server
-        self._head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        if isinstance(transport, asyncio.Transport) and transport.get_extra_info("sslcontext") is None:
-            transport.set_write_buffer_limits(high=0)  # resume when all is out: then the kernel can send files
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
-            self._close = True  # nothing behind what could not be read is read, or kept
-        waiting = not self._messages and not self._request_in_progress  # what came is less than a whole head
-        if waiting and self._head_timer is None:
-            self._head_timer = self._loop.call_later(self._s3.header_timeout_s, self._head_is_late)
-        elif not waiting and self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-        super().connection_lost(exc)
-
-    def handle_error(  # type: ignore[override]
-        self,
-        _request: web.BaseRequest,
-        _status: int = 500,
-        exc: BaseException | None = None,
-        _message: str | None = None,
-    ) -> Sent:
-        """Answer what the parser refused; its own words may hold the request, so they are neither sent nor logged."""
-        return _Refusal(self._s3.render_refusal(exc))
-
-    def is_idle(self) -> bool:
-        """Does it wait for a request, and has the client got every answer?"""
-        waiting = self._waiter is not None and not self._waiter.done()
-        return waiting and (self.transport is None or self.transport.get_write_buffer_size() == 0)
-
-    def hang_up(self) -> None:
-        """Close an idle connection at once, also where TLS would wait for the client's goodbye."""
-        transport = self.transport
-        self.force_close()
-        if transport is not None:
-            transport.abort()
-
-    def _process_keepalive(self) -> None:
-        """After idling too long: close, and do not wait for a client that has not read its last answer either."""
-        transport = self.transport
-        super()._process_keepalive()
-        if transport is not None and transport.is_closing() and transport.get_write_buffer_size():
-            transport.abort()
-
-    def _head_is_late(self) -> None:
-        self._head_timer = None
-        if self._waiter is not None and not self._waiter.done():
-            self.force_close()
-
-
-class S3Server(web.Server):
+class S3Server:
     """Makes connections, answers their requests, and drains them at the end."""
 
-    def __init__(self, services: Services, loop: asyncio.AbstractEventLoop) -> None:
-        limits = services.settings.limits
-        super().__init__(
-            self.answer,  # type: ignore[arg-type]
-            loop=loop,
-            keepalive_timeout=limits.idle_s,
-            access_log=None,
-            auto_decompress=False,
-            max_line_size=_MAX_LINE,
-            max_field_size=_MAX_FIELD,
-            max_headers=_MAX_HEADERS,
-            lingering_time=_LINGER_S,
-        )
-        self.header_timeout_s = limits.header_timeout_s
-        self._gate = Gate(services)
-        self._write_timeout_s = limits.write_timeout_s
+    def __init__(
+        self, services: Services, loop: asyncio.AbstractEventLoop, access_log: AccessLog | None = None
+    ) -> None:
+        self.connections: set[Connection] = set()
+        self.open_connections = 0
+        self._of_address: Counter[str] = Counter()
+        self._loop = loop
+        self.go_on_with(services)
         self._dates = DateLine()
         self._host_id = base64.b64encode(secrets.token_bytes(24)).decode("ascii")
         self._host_line = f"x-amz-id-2: {self._host_id}\r\n"
-        self._tells_quotas = limits.quota_headers
         self._draining = False
+        self.tally = RequestTally(self.connections)
+        self._access_log = access_log
 
-    def __call__(self) -> RequestHandler:
-        return Connection(self, loop=self._loop, **self._kwargs)
+    def go_on_with(self, services: Services) -> None:
+        """From the next request on these are what is served with."""
+        limits = services.settings.limits
+        self.header_timeout_s = limits.header_timeout_s
+        self.idle_s = limits.idle_s
+        self._gate = Gate(services)
+        self._write_timeout_s = limits.write_timeout_s
+        self._tells_quotas = limits.quota_headers
+        workers = services.settings.server.worker_count
+        self._most_connections = max(limits.max_connections // workers, 1)
+        of_address = limits.connections_per_address
+        self._most_of_address = None if of_address is None else max(of_address // workers, 1)
+        self._trusted_proxies = services.settings.server.trusted_proxies
 
-    async def answer(self, request: web.BaseRequest) -> Sent:
-        """One request, from its head to the last byte of its answer."""
-        request_id = new_request_id()
-        call: Call | None = None
+    def __call__(self) -> Connection:
+        self.tally.accepted.number += 1
+        return Connection(self, self._loop)
+
+    async def answer(self, request: Request) -> bool:
+        """One request, from its head to the last byte of its answer; does the connection live on?"""
+        exchange = Exchange(request, new_request_id())
+        self.tally.in_flight += 1
+        try:
+            return await self._answer(exchange)
+        finally:
+            self.tally.in_flight -= 1
+            ended_s = perf_counter()
+            self.tally.count(exchange, ended_s)
+            if self._access_log is not None:
+                self._access_log.note(exchange, ended_s)
+
+    async def _answer(self, exchange: Exchange) -> bool:
+        request, request_id = exchange.request, exchange.request_id
         try:
             try:
-                call = self._gate.read(request, request_id)
+                exchange.call = call = self._gate.read(request, request_id)
                 await self._gate.admit(call)
                 answer = await HANDLERS[call.operation.name](call)
                 if self._tells_quotas and call.operation.name in TOLD:
                     answer.headers += await quota_headers(call)
             except S3Error as error:
-                answer = self._refused(request, error, request_id, call)
-                if self._tells_quotas and error.code is Code.QuotaExceeded and call is not None:
-                    answer.headers += await quota_headers(call)
+                answer = self._refused(exchange, error)
+                if self._tells_quotas and error.code is Code.QuotaExceeded and exchange.call is not None:
+                    answer.headers += await quota_headers(exchange.call)
             except (asyncio.CancelledError, ConnectionError):
                 raise
             except Exception:  # noqa: BLE001  (a bug: the client learns nothing of it, the log all)
                 _log.exception("request %s failed", request_id)
-                answer = self._refused(request, S3Error(Code.InternalError), request_id, call)
-            return await self._write(request, answer, request_id, call)
+                answer = self._refused(exchange, S3Error(Code.InternalError))
+            exchange.answer = answer
+            return await self._write(exchange, answer)
         except ConnectionError:
             self._abandon(request)
             raise
@@ -190,70 +111,95 @@ class S3Server(web.Server):
             self._abandon(request)
             raise ConnectionResetError from None
 
+    def opened(self, connection: Connection) -> bool:
+        """Take a connection among those that are answered; False: they are too many, or those of its address."""
+        peer, most = connection.peer, self._most_of_address
+        if self.open_connections >= self._most_connections:
+            return False
+        if most is not None and self._of_address[peer] >= most and not is_trusted(peer, self._trusted_proxies):
+            return False
+        self.connections.add(connection)
+        self.open_connections += 1
+        self._of_address[peer] += 1
+        return True
+
+    def closed(self, connection: Connection) -> None:
+        if connection not in self.connections:
+            return
+        self.connections.remove(connection)
+        self.open_connections -= 1
+        self._of_address[connection.peer] -= 1
+        if not self._of_address[connection.peer]:
+            del self._of_address[connection.peer]
+
     async def drain(self, timeout_s: float) -> None:
         """Let the requests that have begun finish; then, or after the time is up, close every connection."""
         self._draining = True
         deadline = self._loop.time() + timeout_s
         while True:
-            for connection in self.connections:
-                if isinstance(connection, Connection) and connection.is_idle():
+            for connection in tuple(self.connections):
+                if connection.is_idle:
                     connection.hang_up()
             if not self.connections or self._loop.time() >= deadline:
                 break
             await asyncio.sleep(0.02)
-        await self.shutdown(1.0)
+        await asyncio.gather(*(connection.shut_down(_BREAK_OFF_S) for connection in tuple(self.connections)))
+        self.tally.end()
 
-    def render_refusal(self, error: BaseException | None) -> bytes:
-        """The bytes of an answer to a request that could not be parsed."""
-        code = Code.RequestHeaderSectionTooLarge if isinstance(error, LineTooLong) else Code.BadRequest
+    def render_refusal(self, error: Exception | None) -> bytes:
+        """All bytes of the answer to what could not be parsed; None: to a connection that is too many."""
+        code = Code.SlowDown if error is None else Code.BadRequest
+        if isinstance(error, LineTooLong):
+            code = Code.RequestHeaderSectionTooLarge
         request_id = new_request_id()
         answer = error_answer(S3Error(code), "", request_id, self._host_id)
+        self.tally.count_unreadable(answer.status)
         return render_head(answer, self._common(request_id), close=True) + answer.body
 
-    def _refused(self, request: web.BaseRequest, error: S3Error, request_id: str, call: Call | None) -> Answer:
+    def _refused(self, exchange: Exchange, error: S3Error) -> Answer:
+        call, exchange.error = exchange.call, error
         if call is not None and (error.code.status == _DENIED or error.code in _BAD_TOKENS):
             note_denial(call, error)
         if call is not None and is_sts(call):
-            return sts_error_answer(error, request_id)
-        resource = request._message.path.partition("?")[0]
-        return error_answer(error, resource, request_id, self._host_id)
+            return sts_error_answer(error, exchange.request_id)
+        resource = exchange.request.target.partition("?")[0]
+        return error_answer(error, resource, exchange.request_id, self._host_id)
 
-    async def _write(self, request: web.BaseRequest, answer: Answer, request_id: str, call: Call | None) -> Sent:
-        method = request._message.method
+    async def _write(self, exchange: Exchange, answer: Answer) -> bool:
+        request, call = exchange.request, exchange.call
+        method = request.method
         try:
             if call is not None and method != "OPTIONS":
                 answer.headers += cors_headers(
                     call.rules.policies, call.store.buckets, call.address.bucket, method, call.headers.get("origin")
                 )
-            close = call is None or self._closes(
-                request
-            )  # what could not be read may be framed otherwise than it seems
-            head = render_head(answer, self._common(request_id), close=close)
+            close = call is None or self._closes(request)  # what was not understood may be framed otherwise, too
+            head = render_head(answer, self._common(exchange.request_id), close=close)
+            exchange.head_s = perf_counter()
             await write_answer(
-                request.protocol, head, answer, is_head=method == "HEAD", timeout_s=self._write_timeout_s
+                request.connection, head, answer, is_head=method == "HEAD", timeout_s=self._write_timeout_s
             )
+            exchange.is_whole = True
         finally:
             if answer.slice is not None:
                 answer.slice.reader.close()
-        return Sent(keep_alive=not close)
+        return not close
 
     def _common(self, request_id: str) -> str:
         return f"{self._dates.at(int(time.time()))}x-amz-request-id: {request_id}\r\n{self._host_line}"
 
-    def _closes(self, request: web.BaseRequest) -> bool:
+    def _closes(self, request: Request) -> bool:
         """Must the connection end with this answer? Also where much of a body is left that nobody will read."""
-        message = request._message
-        if self._draining or message.should_close or message.upgrade or message.version < (1, 1):
+        if self._draining or not request.keeps_alive:
             return True
-        if request._payload.is_eof():
+        if request.body.is_eof():
             return False
-        if wants_continue(request):
-            request.protocol._lingering_time = 0.0  # the client waits: nothing of the body comes
+        if request.awaits_continue:  # nothing of the body comes
             return True
-        length = message.headers.get("Content-Length", "")
-        return not (length.isascii() and length.isdigit() and int(length) <= _DRAIN_BODY)
+        length = next((value for name, value in request.fields if name.lower() == b"content-length"), b"")
+        return not (length.isdigit() and int(length) <= _DRAIN_BODY)
 
-    def _abandon(self, request: web.BaseRequest) -> None:
+    def _abandon(self, request: Request) -> None:
         transport = request.transport
         if transport is not None:
             transport.abort()

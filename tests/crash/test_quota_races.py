@@ -42,10 +42,11 @@ role = "service"
 """
 
 
-@pytest.fixture(scope="module")
-def quotas(tmp_path_factory) -> Iterator[Gateway]:
+@pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
+def quotas(request, tmp_path_factory) -> Iterator[Gateway]:
     with Gateway(
         tmp_path_factory.mktemp("quotas"),
+        settings={"server": {"workers": request.param}},
         policies={"demo": POLICY, "other": 'project = "other"\n[principals.ops]\nrole = "admin"\n'},
     ) as gateway:
         yield gateway

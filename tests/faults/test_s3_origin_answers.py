@@ -38,6 +38,7 @@ from tests.support.raw_http import Answer, BrokenAnswer, eventually
 from tests.support.s3_gateway import (
     BUCKET,
     SMALL,
+    calling,
     end_waiting,
     recovered,
     s3_gateway,
@@ -54,12 +55,6 @@ RETRIES = 2
 
 
 @pytest.fixture(scope="module")
-def origin() -> Iterator[ScriptedOrigin]:
-    with ScriptedOrigin() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) -> Iterator[Gateway]:
     with served(s3_gateway(tmp_path_factory.mktemp("answers"), origin, retries=RETRIES), origin) as gateway:
         yield gateway
@@ -67,12 +62,8 @@ def running(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) ->
 
 @pytest.fixture
 def caller(running: Gateway, origin: ScriptedOrigin) -> Iterator[Caller]:
-    """The admin, of a healthy origin with full budgets; afterwards nothing is left over."""
-    caller = Caller.of(running)
-    recovered(caller, origin)
-    origin.clear_journal()
-    yield caller
-    origin.heal()
+    with calling(running, origin) as caller:
+        yield caller
     settled(running, origin)
 
 

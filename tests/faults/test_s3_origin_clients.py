@@ -13,14 +13,8 @@ from tests.support.oracle import open_intents
 from tests.support.origin_faults import Delay, Drip, LoseAnswer, SlowRead, Stall
 from tests.support.process import MIB, open_descriptors
 from tests.support.raw_http import Connection, eventually
-from tests.support.s3_gateway import BUCKET, SMALL, recovered, s3_gateway, settled
+from tests.support.s3_gateway import BUCKET, SMALL, calling, s3_gateway, settled
 from tests.support.scripted_origin import ScriptedOrigin
-
-
-@pytest.fixture(scope="module")
-def origin() -> Iterator[ScriptedOrigin]:
-    with ScriptedOrigin() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +27,8 @@ def running(tmp_path_factory: pytest.TempPathFactory, origin: ScriptedOrigin) ->
 
 @pytest.fixture
 def caller(running: Gateway, origin: ScriptedOrigin) -> Iterator[Caller]:
-    caller = Caller.of(running)
-    recovered(caller, origin)
-    origin.clear_journal()
-    yield caller
-    origin.heal()
+    with calling(running, origin) as caller:
+        yield caller
     settled(running, origin)
     for key in caller.keys(BUCKET):
         assert caller.call("DELETE", f"/{BUCKET}/{key}").status == 204

@@ -19,6 +19,11 @@ BUCKET = "demo-media"
 TRANSFERS = 25
 
 
+@pytest.fixture(params=[1, 2], ids=["one worker", "two workers"])
+def workers(request) -> int:
+    return request.param
+
+
 @pytest.fixture
 def crowd() -> Iterator[list[Connection]]:
     """Connections that are closed at the end, however it comes."""
@@ -65,8 +70,8 @@ def refuses_newcomers(caller: Caller) -> bool:
     return answer.status == 503 and refused(answer, 503) is not None
 
 
-def test_x22_what_has_begun_is_finished_and_nothing_new_begins(tmp_path: Path, crowd: list[Connection]):
-    gateway = Gateway(tmp_path, settings={"limits": {"drain_s": 60.0}}).start()
+def test_x22_what_has_begun_is_finished_and_nothing_new_begins(tmp_path: Path, crowd: list[Connection], workers: int):
+    gateway = Gateway(tmp_path, settings={"server": {"workers": workers}, "limits": {"drain_s": 60.0}}).start()
     try:
         caller = Caller.of(gateway)
         large, body = b"l" * 4 * MIB, b"u" * 200_000
@@ -96,8 +101,10 @@ def test_x22_what_has_begun_is_finished_and_nothing_new_begins(tmp_path: Path, c
         gateway.stop()
 
 
-def test_x22_what_does_not_end_is_cut_off_at_the_end_of_the_drain(tmp_path: Path, crowd: list[Connection]):
-    gateway = Gateway(tmp_path, settings={"limits": {"drain_s": 1.0}}).start()
+def test_x22_what_does_not_end_is_cut_off_at_the_end_of_the_drain(
+    tmp_path: Path, crowd: list[Connection], workers: int
+):
+    gateway = Gateway(tmp_path, settings={"server": {"workers": workers}, "limits": {"drain_s": 1.0}}).start()
     try:
         caller = Caller.of(gateway)
         caller.put(BUCKET, "large", b"l" * 4 * MIB)
@@ -125,8 +132,10 @@ def test_x22_what_does_not_end_is_cut_off_at_the_end_of_the_drain(tmp_path: Path
 
 
 @pytest.mark.parametrize("pause_s", [0.0, 0.3])
-def test_x23_a_kill_in_the_middle_of_the_drain_loses_nothing(tmp_path: Path, crowd: list[Connection], pause_s: float):
-    gateway = Gateway(tmp_path, settings={"limits": {"drain_s": 60.0}}).start()
+def test_x23_a_kill_in_the_middle_of_the_drain_loses_nothing(
+    tmp_path: Path, crowd: list[Connection], pause_s: float, workers: int
+):
+    gateway = Gateway(tmp_path, settings={"server": {"workers": workers}, "limits": {"drain_s": 60.0}}).start()
     try:
         caller = Caller.of(gateway)
         caller.put(BUCKET, "large", b"l" * 4 * MIB)

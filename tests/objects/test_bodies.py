@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from gateway.objects.bodies import BLOCK, Claims, IncomingBody, origin_failed, t
 from gateway.origin.base import BodyMeta
 from gateway.origin.errors import BodyNotFound, MetadataTooLarge, OriginError, OriginFull, UploadNotFound
 from gateway.s3.checksums import Algorithm, Checksum
+from gateway.stream_memory import SMALL, StreamMemory
 from tests.support.data import pattern
 from tests.support.house import body_of, pieces_of
 
@@ -53,6 +55,77 @@ async def test_the_last_bytes_are_held_back_until_the_claims_hold(house, origin)
     assert origin.faults.seen.count("write") < 5
     assert "finish" not in origin.faults.seen
     assert origin.locations == set()
+
+
+async def test_the_last_bytes_of_a_form_are_held_back_though_nobody_knows_that_they_are_the_last(house, origin):
+    body = pattern(BLOCK)
+    with pytest.raises(S3Error) as refused:
+        await taken(house, origin, IncomingBody(2 * BLOCK, pieces_of(body), Claims(md5=bytes(16)), exact=False))
+    assert refused.value.code is Code.BadDigest
+    assert "write" not in origin.faults.seen
+    assert origin.locations == set()
+
+
+async def test_blocks_are_small_and_one_at_a_time_where_many_bodies_stream(house, origin):
+    body = pattern(3 * BLOCK)
+    crowded = replace(house.rooms, stream_memory=StreamMemory(0))
+    asked = 0
+
+    async def pieces():
+        nonlocal asked
+        async for piece in pieces_of(body, SMALL):
+            asked += 1
+            yield piece
+
+    pause = origin.faults.pause("write")
+    uploading = asyncio.ensure_future(take_in(crowded, "local", "place", IncomingBody(len(body), pieces()), META))
+    await pause.reached.wait()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert asked == 1  # what is not asked for stays with the client
+    pause.resume.set()
+    digests = await uploading
+    assert digests.md5 == hashlib.md5(body).digest()
+    assert origin.bodies == {"place": body}
+
+
+async def test_the_next_block_arrives_while_one_is_written_where_few_bodies_stream(house, origin):
+    body = pattern(3 * BLOCK)
+    asked = 0
+
+    async def pieces():
+        nonlocal asked
+        async for piece in pieces_of(body, BLOCK):
+            asked += 1
+            yield piece
+
+    pause = origin.faults.pause("write")
+    uploading = asyncio.ensure_future(taken(house, origin, IncomingBody(len(body), pieces())))
+    await pause.reached.wait()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert asked == 2
+    pause.resume.set()
+    await uploading
+
+
+@pytest.mark.parametrize("how", ["whole", "short", "refused", "cancelled"])
+async def test_however_a_body_ends_it_gives_back_the_memory_of_its_blocks(house, origin, how):
+    memory = house.rooms.stream_memory
+    before = memory.left
+    pause = origin.faults.pause("write")
+    if how == "refused":
+        origin.faults.fail("finish")
+    pieces = pieces_of(pattern(4 * BLOCK - (how == "short")))
+    uploading = asyncio.ensure_future(taken(house, origin, IncomingBody(4 * BLOCK, pieces)))
+    await pause.reached.wait()
+    assert memory.left <= before - BLOCK
+    if how == "cancelled":
+        uploading.cancel()
+    pause.resume.set()
+    await asyncio.wait([uploading])
+    assert memory.left == before
+    assert uploading.cancelled() == (how == "cancelled")
 
 
 async def test_a_trailing_checksum_is_asked_for_after_the_last_piece(house, origin):
@@ -128,7 +201,6 @@ async def test_a_block_under_way_is_written_to_its_end_however_often_its_upload_
     never = asyncio.Event()
 
     async def pieces():
-        yield pattern(BLOCK)
         yield pattern(BLOCK)
         await never.wait()
 

@@ -6,15 +6,9 @@ import pytest
 
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import IncomingBody
+from gateway.objects.complete import MIN_PART_SIZE, CompleteRequest, complete_upload
 from gateway.objects.copy import CopyRequest, copy_object
-from gateway.objects.multipart import (
-    MIN_PART_SIZE,
-    CompleteRequest,
-    complete_upload,
-    copy_part,
-    create_upload,
-    put_part,
-)
+from gateway.objects.multipart import copy_part, create_upload, put_part
 from gateway.objects.put import Attributes, put_object
 from gateway.policy.media_types import HEAD_SIZE
 from gateway.s3.conditions import Conditions

@@ -3,9 +3,10 @@
 import pytest
 
 from gateway.errors import Code, S3Error
+from gateway.objects.complete import CompleteRequest, complete_upload
 from gateway.objects.delete import delete_object
 from gateway.objects.get import Found, Wanted, find_bytes, open_object
-from gateway.objects.multipart import CompleteRequest, complete_upload, create_upload, put_part
+from gateway.objects.multipart import create_upload, put_part
 from gateway.objects.put import Attributes
 from gateway.origin.errors import BodyNotFound
 from gateway.s3.conditions import NO_CONDITIONS, Conditions

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.objects.locks import KeyedLocks
+from gateway.store.runs import Runs
 
 
 async def test_one_at_a_time_for_one_key_and_others_beside():
@@ -40,3 +41,24 @@ async def test_those_who_give_up_waiting_or_fail_inside_leave_no_lock_behind():
     assert locks._locks == {}
     async with locks.hold("k"):
         pass
+
+
+async def test_another_process_is_kept_out_until_it_is_done(tmp_path):
+    ours, theirs = Runs(tmp_path / "runs"), Runs(tmp_path / "runs")
+    mine, others = KeyedLocks(ours), KeyedLocks(theirs)
+    told = []
+
+    async def wait(name: str) -> None:
+        async with others.hold("k"):
+            told.append(name)
+
+    async with mine.hold("k"):
+        waiting = [asyncio.ensure_future(wait("first")), asyncio.ensure_future(wait("second"))]
+        async with others.hold("another"):
+            told.append("beside")
+        await asyncio.sleep(0)
+        told.append("ours")
+    await asyncio.gather(*waiting)
+    assert told == ["beside", "ours", "first", "second"]
+    ours.close()
+    theirs.close()

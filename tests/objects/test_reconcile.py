@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.objects import reconcile
-from gateway.objects.multipart import MIN_PART_SIZE, CompleteRequest, complete_upload, create_upload, put_part
+from gateway.objects.complete import MIN_PART_SIZE, CompleteRequest, complete_upload
+from gateway.objects.multipart import create_upload, put_part
 from gateway.objects.put import Attributes
 from gateway.objects.reconcile import check_bodies
 from gateway.s3.documents import CompletePart

@@ -4,13 +4,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.app import build_services
 from gateway.config import parse_settings
 from gateway.errors import Code, S3Error
 from gateway.objects.multipart import create_upload, put_part
 from gateway.objects.put import Attributes, new_intent
-from gateway.objects.sweeper import recover, sweep
+from gateway.objects.sweeper import recover, sweep, sweep_once
 from gateway.origin.base import Checked
 from gateway.store.key_ring import KeyRing
 from tests.support.house import body_of, open_house
@@ -169,3 +170,24 @@ async def test_after_a_crash_the_place_of_a_removal_that_was_on_its_way_is_kept(
         await again.rooms.collector.collect_all()
         assert await again.get("k") == b"new"
         again.is_clean(origin.locations)
+
+
+def sweeps(outcome: str) -> float:
+    return REGISTRY.get_sample_value("anbar_sweeps_total", {"outcome": outcome}) or 0.0
+
+
+async def test_a_sweep_is_counted_by_how_it_ended(house, monkeypatch, caplog):
+    before = {outcome: sweeps(outcome) for outcome in ("done", "postponed", "failed")}
+    await sweep_once(house.rooms)
+    assert sweeps("done") == before["done"] + 1
+    assert REGISTRY.get_sample_value("anbar_sweep_last_success_timestamp_seconds") == house.clock.now_s
+    for error, outcome in ((S3Error(Code.SlowDown), "postponed"), (KeyError("a bug"), "failed")):
+
+        async def fails(error=error):
+            raise error
+
+        monkeypatch.setattr(house.rooms.store.denials, "flush", fails)
+        await sweep_once(house.rooms)
+        assert sweeps(outcome) == before[outcome] + 1
+    assert sweeps("done") == before["done"] + 1
+    assert "the sweep failed" in caplog.text

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.origin.base import BodyMeta, Checked, Origin, PartBody
+from gateway.origin.base import Begun, BodyMeta, Checked, Origin, PartBody
 from gateway.origin.directory import DirectoryOrigin
 from gateway.origin.errors import BodyNotFound, OriginError
 from gateway.origin.providers import PROVIDERS
@@ -194,9 +194,9 @@ async def test_what_is_not_there_is_not_found_and_may_be_removed(origin, bucket)
         await origin.open(location)
     with pytest.raises(BodyNotFound):
         await origin.copy(location, 0, 1, origin.locate(bucket, "l", SECOND), meta_of(bucket, SECOND))
-    for lost in (False, True):
-        await origin.delete(location, FIRST, lost=lost)
-        await origin.delete(origin.locate_upload(location), FIRST, lost=lost)
+    for begun in (None, Begun(1, 1000)):
+        await origin.delete(location, FIRST, begun=begun)
+        await origin.delete(origin.locate_upload(location), FIRST, begun=begun)
 
 
 @pytest.mark.parametrize("body", [b"", b"0123456789", bytes(2_000_000)], ids=len)

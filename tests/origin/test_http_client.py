@@ -15,6 +15,7 @@ import uvloop
 from gateway.origin.errors import BadResponse, ConnectionBroken, NotReached, OriginError, Phase, TooSlow
 from gateway.origin.http_client import Deadlines, EarlyAnswer, Endpoint, HttpClient, Response
 from gateway.origin.http_connection import MOST_HELD, MOST_UNSENT
+from gateway.stream_memory import LARGE, SMALL, StreamMemory
 
 GET = b"GET /key HTTP/1.1\r\nHost: origin\r\n\r\n"
 HEAD = b"HEAD /key HTTP/1.1\r\nHost: origin\r\n\r\n"
@@ -91,6 +92,7 @@ async def origin(
     name: str | None = None,
     most_connections: int = 256,
     idle_s: float = 20.0,
+    memory: StreamMemory | None = None,
 ) -> AsyncIterator[tuple[HttpClient, list[Peer]]]:
     """A server that plays `script` on every connection, a client for it, and the connections that were made."""
     peers: list[Peer] = []
@@ -114,7 +116,11 @@ async def origin(
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
     client = HttpClient(
-        Endpoint("127.0.0.1", port, trusted, name), deadlines, most_connections=most_connections, idle_s=idle_s
+        Endpoint("127.0.0.1", port, trusted, name),
+        deadlines,
+        most_connections=most_connections,
+        idle_s=idle_s,
+        memory=memory,
     )
     try:
         yield client, peers
@@ -701,8 +707,70 @@ async def test_an_answer_that_nobody_reads_is_bounded():
         await until(lambda: response._paused)
         held = response._held
         await asyncio.sleep(SHORT)
-        assert response._held == held < 2 * MOST_HELD
+        assert response._held == held < MOST_HELD + LARGE
         response.close()
+
+
+LONG = 32 << 20
+
+
+async def always_long(peer: Peer) -> None:
+    while True:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LONG + bytes(LONG))
+
+
+@on_both_loops
+async def test_where_memory_is_used_up_a_response_is_read_in_small_pieces():
+    memory = StreamMemory(0)
+    async with origin(always_long, memory=memory) as (client, _):
+        response = await client.ask(GET)
+        await until(lambda: response._paused)
+        await asyncio.sleep(SHORT)
+        assert response._held < MOST_HELD + 2 * SMALL
+        got = 0
+        while piece := await response.read(LARGE):
+            assert len(piece) <= SMALL
+            got += len(piece)
+        assert got == LONG
+        assert memory.left == 0
+
+
+@on_both_loops
+async def test_a_large_piece_is_held_until_its_reader_asks_for_the_next_one():
+    memory = StreamMemory(32 << 20)
+    async with origin(always_long, memory=memory) as (client, _):
+        response = await client.ask(GET)
+        await until(lambda: response._paused)
+        while len(piece := await response.read(LARGE)) <= SMALL:
+            pass
+        assert memory.left <= (32 << 20) - len(piece)
+        while await response.read(LARGE):
+            assert memory.left > (32 << 20) - 4 * LARGE
+        assert memory.left == 32 << 20
+
+
+@on_both_loops
+@pytest.mark.parametrize("how", ["closed", "closed after a piece", "cancelled", "client closed"])
+async def test_a_response_that_is_given_up_gives_its_memory_back(how):
+    memory = StreamMemory(32 << 20)
+    async with origin(always_long, memory=memory) as (client, _):
+        response = await client.ask(GET)
+        await until(lambda: response._paused)
+        if how == "closed after a piece":
+            assert await response.read(LARGE)
+        elif how == "cancelled":
+            while response._pieces:
+                await response.read(LARGE)
+            reading = asyncio.ensure_future(response.wait(Phase.READ, 20))
+            await asyncio.sleep(0)
+            reading.cancel()
+            await asyncio.wait([reading])
+        elif how == "client closed":
+            await client.close()
+        if how != "cancelled":
+            response.close()
+        assert memory.left == 32 << 20
 
 
 @on_both_loops

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from gateway.origin.errors import BadResponse
 from gateway.origin.http_response import (
+    FREE_CHUNKS,
+    LEAST_CHUNK,
     MAX_HEAD,
     MAX_HEADERS,
     MAX_INTERIM,
@@ -272,6 +274,35 @@ def test_lines_of_chunks_have_an_end():
     refused(head + b"1;" + b"a" * (MAX_SIZE_LINE - 3) + b"\r\nx")
     refused(head + b"0\r\n" + b"X: a\r\n" * (MAX_TRAILERS // 6 + 1) + b"\r\n")
     refused(head, b"0\r\nX: ", b"a" * MAX_TRAILERS)
+
+
+def test_a_body_in_tiny_chunks_is_refused_before_they_cost_much():
+    """However many come in one read: the loop is held for so many of them, and no longer."""
+    reader, _ = fed(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+    with pytest.raises(BadResponse, match="chunks"):
+        reader.feed(b"1\r\nx\r\n" * 40_000)
+    assert FREE_CHUNKS < reader.chunks <= FREE_CHUNKS + FREE_CHUNKS // LEAST_CHUNK + 2
+
+
+@pytest.mark.parametrize("last", [b"0\r\n\r\n", b"40000000\r\n" + bytes(100)], ids=["the end", "a large one"])
+def test_some_chunks_may_be_of_any_size(last):
+    reader, body = fed(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * FREE_CHUNKS, last)
+    assert body.startswith(b"x" * FREE_CHUNKS)
+    assert reader.chunks == FREE_CHUNKS + (len(last) > 100)
+
+
+def test_the_work_of_a_read_is_bounded_by_the_bytes_it_brings():
+    reader, _ = fed(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * FREE_CHUNKS)
+    fair = b"%x\r\n%b\r\n" % (LEAST_CHUNK, bytes(LEAST_CHUNK))
+    assert len(reader.feed(fair * 2000)) == 2000 * LEAST_CHUNK
+    with pytest.raises(BadResponse, match="chunks"):
+        reader.feed(b"1\r\nx\r\n" * 40_000)
+    assert reader.chunks <= FREE_CHUNKS + 2000 + (FREE_CHUNKS // LEAST_CHUNK + 2) * 2
+
+
+def test_a_chunk_counts_for_its_bytes_once_they_have_come():
+    head = OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * (FREE_CHUNKS + FREE_CHUNKS // LEAST_CHUNK)
+    assert "chunks" in refused(head, b"7fffffff\r\n")
 
 
 def chunked(pieces: list[bytes]) -> bytes:

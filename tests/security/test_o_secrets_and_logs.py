@@ -11,7 +11,7 @@ import pytest
 from tests.support.caller import Caller, refused, text
 from tests.support.cast import Cast, assume_role
 from tests.support.gateway import DEMO_POLICY, OTHER_POLICY, Gateway
-from tests.support.raw_http import all_answers
+from tests.support.raw_http import all_answers, eventually
 from tests.support.signer import amz_date
 
 
@@ -19,7 +19,9 @@ from tests.support.signer import amz_date
 def watched(tmp_path_factory: pytest.TempPathFactory):
     """A gateway of its own, whose every output is searched."""
     demo = DEMO_POLICY.replace("[[cors]]", '[principals.backend]\nrole = "service"\n\n[[cors]]')
-    with Gateway(tmp_path_factory.mktemp("watched"), policies={"demo": demo, "other": OTHER_POLICY}) as running:
+    policies = {"demo": demo, "other": OTHER_POLICY}
+    log = {"level": "debug", "access": "access.log"}
+    with Gateway(tmp_path_factory.mktemp("watched"), policies=policies, settings={"log": log}) as running:
         yield running
 
 
@@ -32,6 +34,14 @@ def cast(watched: Gateway) -> Cast:
 def session(cast: Cast) -> Caller:
     """The temporary credentials of an end user; nobody but who asked for them ever sees them again."""
     return cast["demo/backend/sara"]
+
+
+def access_log(watched: Gateway) -> str:
+    """The access log with all requests until now, each of which was answered."""
+    file, last = watched.directory / "access.log", f"last-{time.monotonic_ns()}"
+    assert Caller.of(watched).get("demo-media", last).status == 404
+    assert eventually(lambda: last in file.read_text())
+    return file.read_text()
 
 
 def whispers_of_a_session(cast: Cast, session: Caller) -> set[str]:
@@ -106,7 +116,7 @@ def whispers(gateway: Gateway) -> tuple[set[str], Caller]:
 def test_o01_nothing_that_was_whispered_is_in_a_log_or_a_process_table(watched, cast, session):
     hidden, caller = whispers(watched)
     hidden |= whispers_of_a_session(cast, session)
-    outputs = watched.stderr()
+    outputs = watched.stderr() + access_log(watched)
     for name in ("cmdline", "environ"):
         outputs += Path(f"/proc/{watched.pid}/{name}").read_bytes().decode(errors="replace")
     assert [secret for secret in hidden if secret in outputs] == []
@@ -193,6 +203,6 @@ def test_j10_no_request_writes_a_line_of_its_own_into_the_log(watched):
         "GET", "/demo-media/k?prefix=%0Aforged%20line", b"", [("User-Agent", "u\u2028forged line\u0085\x1b[2J")]
     )
     caller.call("GET", "/demo-media/\u2028forged line", b"", [("Referer", "\udcff\u202e")])
-    for line in watched.stderr().split("\n"):
+    for line in [*watched.stderr().split("\n"), *access_log(watched).split("\n")]:
         assert not line.startswith("forged line")
         assert "\x1b" not in line

@@ -260,7 +260,7 @@ async def test_open_uploads_of_a_bucket_that_goes_end_as_garbage(store):
     assert refused.value.code is Code.NoSuchUpload
     assert await store.uploads.parts("u1") == []
     [garbage] = await store.catalog.list_garbage(10)
-    assert garbage == Garbage("at-u1/", "local", "demo", "media", "ops", write_id="u1")
+    assert garbage == Garbage("at-u1/", "local", "demo", "media", "ops", write_id="u1", begun_s=1)
     await store.catalog.forget_garbage([garbage])
     assert await read_usage(store.database, "demo") == []
 

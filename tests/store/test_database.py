@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.errors import Code, S3Error
 from gateway.store import database as module
@@ -120,8 +121,10 @@ async def test_a_store_that_another_process_holds_is_slow_down_and_heals(notes, 
     monkeypatch.setattr(module, "_LOCK_TIMEOUT_S", 0.05)
     other = ChangeCounter(notes.path.with_name(notes.path.name + "-lock"))
     other.lock(1.0)
+    failures = REGISTRY.get_sample_value("anbar_store_failures_total") or 0.0
     results = await asyncio.gather(*(notes.write(insert(text)) for text in "ab"), return_exceptions=True)
     assert [str(result) for result in results] == ["SlowDown", "SlowDown"]
+    assert REGISTRY.get_sample_value("anbar_store_failures_total") == failures + 1, "one batch"
     assert await texts(notes) == [], "readers go on"
     other.unlock()
     await notes.write(insert("c"))

@@ -217,7 +217,7 @@ def store_with(others: int) -> sqlite3.Connection:
     number = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT {})"
     insert = (
         "INSERT INTO objects {} SELECT 'b', printf('{}', i), 'null', '{}', 1, '', 1, 'o', '', NULL, '', '', '', 0, "
-        "'', '', '' FROM n"
+        "'', '', '', '' FROM n"
     )
     connection.execute(insert.format(number.format(others), "%05d/k", "bob"))
     connection.execute(insert.format(number.format(3), "0000%d/of-ann", "ann"))

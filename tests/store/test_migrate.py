@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.store import recount
+from gateway.store import recount, writes
 from gateway.store.migrate import migrate, migrations, require_ours
+from gateway.store.records import Garbage
 
 
 @pytest.fixture
@@ -79,6 +80,33 @@ def test_uploads_that_were_open_before_there_was_a_ledger_hold_their_room(connec
     reserved = "SELECT bytes, objects, reserved_bytes, reserved_objects FROM usage WHERE category = ? AND uploader = ?"
     assert connection.execute(reserved, ("", "")).fetchone() == (3, 1, 20, 4)
     assert connection.execute(reserved, ("c", "u")).fetchone() == (3, 1, 10, 2)
+
+
+def test_bodies_that_were_stored_or_waited_before_anybody_remembered_which_they_are(connection):
+    for number, sql in migrations()[:4]:
+        connection.executescript(f"{sql}; PRAGMA user_version = {number};")
+    connection.execute("INSERT INTO buckets VALUES ('b', 'p', 'c', 'local', 'b', '', 'policy', 1)")
+    connection.execute(
+        "INSERT INTO objects (bucket, key, version_id, uploader, size, etag, modified_s, origin, location, origin_etag, "
+        "part_count, headers, metadata, tags) "
+        "VALUES ('b', 'k', 'null', 'u', 3, 'e', 1, 'local', 'b/k', 'o', 0, '{}', '{}', '{}')"
+    )
+    connection.execute("INSERT INTO garbage VALUES ('b/l', 'local', 'p', 'c', 'u', 3, 1, '', 0)")
+    migrate(connection, check=True)
+    assert writes.list_garbage(connection, 10, None) == [Garbage("b/l", "local", "p", "c", "u", 3, 1)]
+    found = writes.find_object(connection, "b", "k")
+    assert found is not None
+    assert (found.write_id, found.origin_etag) == ("", "o")
+
+
+def test_what_was_watched_before_anybody_remembered_its_beginning_may_have_begun_lately(connection):
+    for number, sql in migrations()[:5]:
+        connection.executescript(f"{sql}; PRAGMA user_version = {number};")
+    insert = "INSERT INTO garbage VALUES (?, 'local', '', '', 'u', 0, 0, 'w', ?, NULL)"
+    connection.executemany(insert, [("gone", 0), ("watched", 10_000)])
+    migrate(connection, check=True)
+    found = writes.list_garbage(connection, 10, None)
+    assert [(each.location, each.begun_s) for each in found] == [("gone", 0), ("watched", 6400)]
 
 
 def test_a_newer_schema_is_refused(connection):

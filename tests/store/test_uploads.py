@@ -9,6 +9,7 @@ from gateway.errors import Code, S3Error
 from gateway.policy.model import Quota
 from gateway.policy.spans import EVERYTHING, Span
 from gateway.store import uploads
+from gateway.store.database import Database
 from gateway.store.ledger import Allowance
 from gateway.store.listing import ListQuery
 from gateway.store.records import Intent, ObjectPart, ObjectRecord, UploadPart, UploadRecord
@@ -336,3 +337,15 @@ async def test_counting_open_uploads_looks_at_no_others(store):
         return " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall())
 
     assert "uploads_by_initiator" in await store.database.read(plan)
+
+
+async def test_an_upload_that_a_dead_process_was_completing_is_open_again(store, store_path):
+    dying = await Database.open(store_path)
+    for upload_id in ("dead", "living"):
+        await store.uploads.create(house.MEDIA, upload(upload_id))
+    await Store(dying, house.RING).uploads.start_completing("dead")
+    await store.uploads.start_completing("living")
+    await dying.close()
+    await store.catalog.recover({})
+    await store.uploads.start_completing("dead")
+    assert await refusal(store.uploads.start_completing("living")) is Code.NoSuchUpload

@@ -11,10 +11,11 @@ from gateway.errors import Code, S3Error
 from gateway.policy.model import Quota
 from gateway.s3.conditions import WriteCondition
 from gateway.store import writes
-from gateway.store.database import Connection
+from gateway.store.database import Connection, Database
 from gateway.store.ledger import Allowance, UsageRow, read_usage
 from gateway.store.records import Garbage, Intent, ObjectRecord
-from tests.support.house import MEDIA
+from gateway.store.store import Store
+from tests.support.house import MEDIA, RING
 
 ABSENT = WriteCondition(if_none_match=True)
 PRESENT = WriteCondition(if_match="*")
@@ -86,6 +87,29 @@ async def test_the_body_that_is_replaced_is_on_record_and_charged_no_more(store)
     assert replaced == Garbage("at-a", "local", "demo", "media", "ops")
     assert await store.catalog.list_garbage(10) == [replaced]
     assert ((await used(store)).bytes, (await used(store)).objects) == (7, 1)
+
+
+async def test_a_write_of_unknown_end_is_on_record_with_its_beginning(store):
+    for until_s, begun_s in ((0, 0), (900, 7)):
+        begun = replace(intent("a"), created_s=7)
+        await store.catalog.begin(begun, None)
+        garbage = await store.catalog.release(begun, until_s)
+        assert garbage is not None
+        assert (garbage.until_s, garbage.begun_s) == (until_s, begun_s)
+        assert await store.catalog.list_garbage(10) == [garbage]
+        await store.catalog.forget_garbage([garbage])
+
+
+async def test_a_body_on_record_is_known_by_its_write_and_its_etag(store):
+    """Others may have put something else in its place."""
+    for remove in (put(store, "c"), store.catalog.delete("demo-media", "k", None)):
+        begun = intent("a")
+        await store.catalog.begin(begun, None)
+        await store.catalog.commit(MEDIA, begun, replace(row(begun), write_id="a", origin_etag='"e"'), None)
+        await remove
+        (found,) = [each for each in await store.catalog.list_garbage(10) if each.location == "at-a"]
+        assert (found.write_id, found.origin_etag) == ("a", '"e"')
+        await store.catalog.forget_garbage([found])
 
 
 async def test_a_deleted_body_is_charged_until_it_is_gone_and_given_back_once(store):
@@ -185,13 +209,19 @@ async def test_of_many_commits_that_all_found_nothing_one_wins(store):
     assert len(await rows(store, "intents")) == 19, "those that lost are still to be released"
 
 
-async def test_after_a_crash_every_open_write_is_released_and_every_completing_upload_is_open(store):
+async def test_what_a_dead_process_has_begun_is_released_and_what_a_living_one_has_is_not(store, store_path):
+    """A process is one that has the store open: its lock is gone when it is."""
     await put(store, "done")
+    dying = await Database.open(store_path)
     for number in range(3):
-        await store.catalog.begin(intent(f"open{number}"), None)
+        await Store(dying, RING).catalog.begin(intent(f"open{number}"), None)
+    await store.catalog.begin(intent("living"), None)
+    assert await store.catalog.recover({}) == 0
+    await dying.close()
     assert await store.catalog.recover({}) == 3
     assert await store.catalog.recover({}) == 0
     assert {garbage.location for garbage in await store.catalog.list_garbage(10)} == {f"at-open{n}" for n in range(3)}
+    assert len(await rows(store, "intents")) == 1
     assert await store.catalog.find("demo-media", "k") is not None
 
 

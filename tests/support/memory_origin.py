@@ -11,7 +11,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import md5
 
-from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, FileRegion, KeptAs, PartBody, StoredBody
+from gateway.origin.base import (
+    Begun,
+    BodyMeta,
+    BodyReader,
+    BodyWriter,
+    Checked,
+    FileRegion,
+    KeptAs,
+    PartBody,
+    StoredBody,
+)
 from gateway.origin.errors import BodyChanged, BodyNotFound, BucketTaken, OriginError
 from gateway.origin.survey import ExaminedBody, LyingBody
 
@@ -200,13 +210,15 @@ class MemoryOrigin:
         await self.faults.before("describe")
         if location not in self.bodies and location not in self.manifests:
             raise BodyNotFound(location)
-        self.metas[location] = meta
+        self.metas[location] = replace(meta, write_id=self.metas[location].write_id)
         await self.faults.after("describe")
         return self._etag(location)
 
-    async def delete(self, location: str, write_id: str = "", *, lost: bool = False) -> None:
+    async def delete(
+        self, location: str, write_id: str = "", etag: str | None = None, *, begun: Begun | None = None
+    ) -> None:
         await self.faults.before("delete")
-        if write_id and self._is_anothers(location, write_id):
+        if self._is_anothers(location, write_id, etag):
             return
         below = location if location.endswith("/") else None
         for kept in (self.bodies, self.metas, self.manifests):
@@ -233,11 +245,13 @@ class MemoryOrigin:
         self.metas.pop(location, None)
         self.versions[location] += 1
 
-    def _is_anothers(self, location: str, write_id: str) -> bool:
+    def _is_anothers(self, location: str, write_id: str, etag: str | None) -> bool:
         """Does somebody else's body lie under an own key?"""
-        is_own = self.own_keys and "%40" not in location and "?" not in location
+        if not self.own_keys or "%40" in location or "?" in location or location not in self.bodies:
+            return False
         meta = self.metas.get(location)
-        return is_own and location in self.bodies and (meta is None or meta.write_id != write_id)
+        other_write = bool(write_id) and (meta is None or meta.write_id != write_id)
+        return other_write or (etag is not None and etag != self._etag(location))
 
     def _etag(self, location: str) -> str | None:
         return f'"{location}~{self.versions[location]}"' if self.own_keys else None

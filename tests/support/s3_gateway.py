@@ -102,6 +102,16 @@ def recovered(caller: Caller, origin: ScriptedOrigin, *, requests: int = 40) -> 
         assert reads()
 
 
+@contextmanager
+def calling(gateway: Gateway, origin: ScriptedOrigin) -> Iterator[Caller]:
+    """The admin, of a healthy origin with full budgets and an empty journal; afterwards nothing goes wrong any more."""
+    caller = Caller.of(gateway)
+    recovered(caller, origin)
+    origin.clear_journal()
+    yield caller
+    origin.heal()
+
+
 def held_by_rows(gateway: Gateway, bucket: str) -> set[str]:
     """The keys in a bucket at the origin at which the catalog has objects."""
     found = rows(gateway, "SELECT location FROM objects WHERE origin = 'local'")

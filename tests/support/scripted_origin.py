@@ -185,6 +185,18 @@ class ScriptedOrigin:
             self._inside.model.buckets[bucket].objects[key] = made
         return made
 
+    def begin_upload_behind(self, bucket: str, key: str, *, ago: timedelta = timedelta()) -> str:
+        """Begin a multipart upload as another client would, some time ago; gives its id."""
+        with self._inside.model.lock:
+            upload = self._inside.model.create_upload(bucket, key, Description({"content-type": DEFAULT_TYPE}, {}, {}))
+            upload.initiated -= ago
+        return upload.upload_id
+
+    def abort_behind(self, bucket: str, upload_id: str) -> None:
+        """Raises KeyError for what is not there."""
+        with self._inside.model.lock:
+            del self._inside.model.buckets[bucket].uploads[upload_id]
+
     def remove_behind(self, bucket: str, key: str) -> None:
         """Raises KeyError for what is not there."""
         with self._inside.model.lock:

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import pytest
+import trustme
 import uvloop
 
 from gateway.errors import Code, S3Error
@@ -91,6 +93,9 @@ class Wire(asyncio.streams.FlowControlMixin):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
         self._task = asyncio.ensure_future(self._answer())
+
+    async def drained(self) -> None:
+        await self._drain_helper()  # type: ignore[attr-defined]
 
     async def _answer(self) -> None:
         assert self.transport is not None
@@ -235,11 +240,59 @@ async def test_a_client_that_takes_nothing_is_cut_off(origin):
     part.reader.close()
 
 
+class Watched(Short):
+    """Looks how much its client has not taken yet whenever more is read."""
+
+    def __init__(self, data: bytes, piece: int) -> None:
+        super().__init__(data, piece)
+        self.transport: asyncio.Transport | None = None
+        self.unsent: list[int] = []
+
+    async def read(self, offset: int, size: int) -> bytes:
+        assert self.transport is not None
+        self.unsent.append(self.transport.get_write_buffer_size())
+        return await super().read(offset, size)
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize(("encrypted", "most"), [(False, 0), (True, 32 << 10)])
+def test_nothing_more_is_read_before_a_client_has_taken_what_was(loop_factory, encrypted, most):
+    """The loops themselves would go on while 64 KiB wait, under TLS 512."""
+    served = trusted = None
+    if encrypted:
+        authority = trustme.CA()
+        served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert("127.0.0.1").configure_cert(served)
+        trusted = ssl.create_default_context()
+        authority.configure_trust(trusted)
+    body = Watched(bytes(16 * MIB), 20_000)
+
+    async def work(wire: Wire) -> None:
+        body.transport = wire.transport
+        answer = Answer(slice=BodySlice(body, 0, len(body.data)))
+        await write_answer(cast(Connection, wire), HEAD, answer, is_head=False, timeout_s=20.0)
+
+    async def scenario() -> int:
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[BaseException | None] = loop.create_future()
+        server = await loop.create_server(lambda: Wire(work, outcome), "127.0.0.1", 0, ssl=served)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), ssl=trusted)
+        await asyncio.sleep(0.2)
+        received = len(await reader.read())
+        writer.close()
+        server.close()
+        return received
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert runner.run(scenario()) == len(HEAD) + len(body.data)
+    assert max(body.unsent) <= most
+
+
 async def test_a_client_that_has_gone_is_a_connection_error():
     class Gone:
         transport = None
 
-        async def _drain_helper(self) -> None:
+        async def drained(self) -> None:
             pass
 
     with pytest.raises(ConnectionResetError):

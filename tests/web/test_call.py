@@ -4,10 +4,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.http_writer import HttpVersion11
-from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
 
 from gateway.policy.evaluate import Context
 from gateway.web.call import Call
@@ -25,11 +21,9 @@ class Transport:
 
 
 def call_by(services, transport: Transport | None) -> Call:
-    lines = ((b"Host", b"localhost"),)
-    message = RawRequestMessage(
-        "GET", "/", HttpVersion11, CIMultiDictProxy(CIMultiDict()), lines, False, None, False, False, URL("/")
-    )
-    return Gate(services).read(cast(Any, SimpleNamespace(_message=message, transport=transport)), "1")
+    request = SimpleNamespace(method="GET", target="/", version=(1, 1), fields=((b"Host", b"localhost"),))
+    request.transport = transport
+    return Gate(services).read(cast(Any, request), "1")
 
 
 @pytest.mark.parametrize("tls", [True, False])

@@ -6,10 +6,14 @@ import pytest
 from aiohttp import ClientSession, web
 
 from gateway.metrics import QUOTA_REFUSED
+from gateway.policy.model import PolicySet
 from gateway.store.database import Database
 from gateway.store.store import Store
+from gateway.web.exposition import Exposition
 from gateway.web.probes import probes
 from tests.support.house import RING
+
+NO_POLICIES = PolicySet(())
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ async def store(tmp_path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def base(store) -> AsyncIterator[str]:
-    runner = web.AppRunner(probes(store), access_log=None)
+    runner = web.AppRunner(probes(store, Exposition(store, lambda: NO_POLICIES)), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

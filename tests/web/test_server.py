@@ -2,62 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import cast
-
-import pytest
 
 from gateway.objects.put import Attributes, Target, put_object
 from gateway.web.dispatch import HANDLERS, Handler
-from gateway.web.server import S3Server
 from tests.support.data import pattern
 from tests.support.house import body_of
 from tests.support.raw_http import Request
-from tests.support.signer import Signer
 
 MIB = 1 << 20
-
-
-@dataclass
-class Listening:
-    """A served port, and who may ask."""
-
-    server: S3Server
-    port: int
-    signer: Signer
-
-    async def exchange(self, request: Request) -> tuple[int, bytes]:
-        """Status and body; a body that breaks off is given as far as it came."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(request.encode())
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next((int(line[16:]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length: ")), 0)
-            length = 0 if request.method == "HEAD" else length
-            try:
-                body = await reader.readexactly(length)
-            except asyncio.IncompleteReadError as short:
-                body = short.partial
-            except ConnectionError:
-                body = b""
-        finally:
-            writer.close()
-        return int(head.split(b" ")[1]), body
-
-    async def get(self, target: str, method: str = "GET") -> tuple[int, bytes]:
-        return await self.exchange(self.signer.sign(Request(method, target, (("Host", f"127.0.0.1:{self.port}"),))))
-
-
-@pytest.fixture
-async def listening(services) -> AsyncIterator[Listening]:
-    loop = asyncio.get_running_loop()
-    server = S3Server(services, loop)
-    public = await loop.create_server(server, "127.0.0.1", 0)
-    new = await services.store.access_keys.create("demo", "ops", 1, actor="ops")
-    yield Listening(server, public.sockets[0].getsockname()[1], Signer(new.access_key_id, new.secret_access_key))
-    public.close()
-    await server.drain(5.0)
 
 
 async def stored(services, key: str, body: bytes):

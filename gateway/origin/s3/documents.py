@@ -6,6 +6,7 @@ for, by local name. No answer is larger than a page of 1,000 keys makes it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 from xml.sax.saxutils import escape
 
@@ -35,6 +36,15 @@ class ListedPage:
 
     keys: tuple[ListedKey, ...]
     next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedUpload:
+    """An upload under way; `initiated_s` is when it was begun by the origin's clock, None: it does not say."""
+
+    key: str
+    upload_id: str
+    initiated_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +91,16 @@ def parse_page(body: bytes) -> ListedPage:
     return ListedPage(keys, token if truncated else None)
 
 
-def parse_uploads(body: bytes) -> list[tuple[str, str]]:
-    """Key and upload id of each entry of ListMultipartUploads; raises OriginError."""
+def parse_uploads(body: bytes) -> list[ListedUpload]:
+    """The entries of ListMultipartUploads' answer; raises OriginError."""
     root = _parse(body)
     encoded = _text(root, "EncodingType") == "url"
     return [
-        (_key(_required(each, "Key"), encoded=encoded), _required(each, "UploadId"))
+        ListedUpload(
+            _key(_required(each, "Key"), encoded=encoded),
+            _required(each, "UploadId"),
+            _seconds(_text(each, "Initiated")),
+        )
         for each in _children(root, "Upload")
     ]
 
@@ -135,6 +149,15 @@ def render_tagging(tags: Mapping[str, str]) -> bytes:
         f"<Tag><Key>{escape(key)}</Key><Value>{escape(value)}</Value></Tag>" for key, value in tags.items()
     )
     return f'<Tagging xmlns="{_NAMESPACE}"><TagSet>{listed}</TagSet></Tagging>'.encode()
+
+
+def _seconds(time: str) -> float | None:
+    """Epoch seconds of a time in ISO 8601; None: it is none."""
+    try:
+        found = datetime.fromisoformat(time)
+        return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _listed(element: etree._Element, *, encoded: bool) -> ListedKey:

@@ -22,6 +22,8 @@ from urllib.parse import quote
 from gateway.errors import S3Error
 from gateway.origin.base import BodyMeta
 from gateway.origin.errors import MetadataTooLarge
+from gateway.origin.providers import Provider
+from gateway.origin.s3.places import Place
 from gateway.s3.headers import parse_tagging_header
 
 METADATA = "x-amz-meta-"
@@ -87,6 +89,16 @@ def render_entries(meta: BodyMeta, *, native_tags: bool, cut_key: bool, most_byt
     if size > most_bytes:
         raise MetadataTooLarge(f"{size} bytes of metadata, of which the origin takes {most_bytes}")
     return headers
+
+
+def entries_at(place: Place, meta: BodyMeta, profile: Provider) -> dict[str, str]:
+    """The same, for a place at such a store."""
+    return render_entries(
+        meta,
+        native_tags=profile.tagging,
+        cut_key=place.may_be_cut,
+        most_bytes=profile.max_metadata_bytes,
+    )
 
 
 def parse_entries(headers: Mapping[str, str]) -> Kept:

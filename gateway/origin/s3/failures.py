@@ -66,6 +66,11 @@ class NoBucket(Refused):
     """The origin has no bucket of this name."""
 
 
+def is_precondition(error: Refused) -> bool:
+    """Did a condition of the request not hold?"""
+    return error.status == 412 or error.code == "PreconditionFailed"
+
+
 def failure_of(status: int, code: str, message: str, what: str) -> OriginError:
     """The error that an answer is; `what` says what was asked, for the operator.
 

@@ -1,8 +1,8 @@
 """An origin that is an S3 endpoint: the plainest requests that do it, whatever the client's were.
 
-What a place looks like says `places.py`, what is kept with a body `entries.py`. A body is written to a place that no
-other write has at the time, so a repetition writes the same bytes again, and what a lost answer was about can be seen
-by the id of the write that lies there.
+What a place looks like says `places.py`, what is kept with a body `entries.py`, what a lost answer was about
+`settling.py`; multipart uploads are in `uploads.py`. A body is written to a place that no other write has at the time,
+so a repetition writes the same bytes again.
 """
 
 import asyncio
@@ -10,9 +10,8 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from hashlib import md5 as new_md5
 from hashlib import sha256
-from urllib.parse import quote
 
-from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, KeptAs, PartBody, StoredBody
+from gateway.origin.base import Begun, BodyMeta, BodyReader, BodyWriter, Checked, KeptAs, PartBody, StoredBody
 from gateway.origin.errors import (
     BodyChanged,
     BodyExists,
@@ -25,23 +24,16 @@ from gateway.origin.errors import (
 from gateway.origin.http_client import Response, Upload
 from gateway.origin.providers import Provider
 from gateway.origin.s3.bodies import S3Reader, S3Writer, check_etag
-from gateway.origin.s3.documents import (
-    parse_etag,
-    parse_page,
-    parse_upload_id,
-    parse_uploads,
-    quoted,
-    render_bucket,
-    render_complete,
-    render_tagging,
-)
-from gateway.origin.s3.entries import Kept, parse_entries, render_entries
-from gateway.origin.s3.failures import NoBucket, Refused
+from gateway.origin.s3.documents import parse_etag, parse_page, render_bucket, render_tagging
+from gateway.origin.s3.entries import entries_at
+from gateway.origin.s3.failures import NoBucket, Refused, is_precondition
 from gateway.origin.s3.pieces import MOST_AT_ONCE, PiecesWriter
 from gateway.origin.s3.places import Place, fresh_location, location_of, own_location, parse_place
 from gateway.origin.s3.requests import UNSIGNED_PAYLOAD, Request
 from gateway.origin.s3.session import Session
+from gateway.origin.s3.settling import Settling, bare, etag_of
 from gateway.origin.s3.survey import S3Survey
+from gateway.origin.s3.uploads import Uploads
 from gateway.threads import Threads
 
 _HASH_IN_LOOP = 16 << 10
@@ -72,6 +64,8 @@ class S3Origin:
         self._bucket_region = bucket_region
         self._threads = Threads(2, "origin-hash")
         self.survey = S3Survey(session, profile)
+        self._settling = Settling(session, profile)
+        self._uploads = Uploads(session, profile, self._settling)
         self.pieces_turns = asyncio.Semaphore(MOST_AT_ONCE)
         self.md5_etags = profile.md5_etags
         self.copies = profile.copy_object
@@ -120,9 +114,11 @@ class S3Origin:
         try:
             response = await self._session.ask(request, data)
             response.close()
-            etag = _etag_of(response, location)
+            etag = etag_of(response, location)
         except (OutcomeUnknown, Refused) as error:
-            etag = await self._settled(error, location, checked.meta.write_id if checked.meta else "", len(data))
+            etag = await self._settling.settled(
+                error, location, checked.meta.write_id if checked.meta else "", len(data)
+            )
         return check_etag(etag, md5, location, md5_etags=self.md5_etags)
 
     async def open(
@@ -151,7 +147,7 @@ class S3Origin:
                 raise BodyChanged(location) from error
             raise
         found = response.headers.get("etag")
-        if etag is not None and found is not None and _bare(found) != _bare(etag):  # not all look at If-Match
+        if etag is not None and found is not None and bare(found) != bare(etag):  # not all look at If-Match
             response.close()
             raise BodyChanged(location)
         if size != 0 and not _is_range(response, offset, size):
@@ -166,7 +162,7 @@ class S3Origin:
             return await self._copy_through(source, offset, size, target, meta, etag)
         place = parse_place(target)
         await self._require_free(place, meta.write_id)
-        headers = {**self._entries(place, meta), **_REPLACE, "x-amz-copy-source": f"/{source}"}
+        headers = {**entries_at(place, meta, self._profile), **_REPLACE, "x-amz-copy-source": f"/{source}"}
         if self._profile.tagging:
             headers["x-amz-tagging-directive"] = "REPLACE"
         if etag is not None and not etag.startswith("W/"):
@@ -175,31 +171,17 @@ class S3Origin:
             answer = await self._session.document(Request("PUT", place, headers=headers), slow=True)
             return parse_etag(answer)
         except Refused as error:
-            if _is_precondition(error):
+            if is_precondition(error):
                 raise BodyChanged(source) from error
             raise
         except OutcomeUnknown as error:
-            return await self._settled(error, target, meta.write_id, size)
+            return await self._settling.settled(error, target, meta.write_id, size)
 
     async def begin_upload(self, location: str, meta: BodyMeta) -> str:
-        place = parse_place(location)
-        request = Request("POST", place, "uploads=", headers=self._entries(place, meta))
-        upload_id = parse_upload_id(await self._session.document(request, repeatable=False))
-        return f"{place.object_location}?uploadId={quote(upload_id, safe='-._~')}"
+        return await self._uploads.begin(location, meta)
 
     async def assemble(self, upload_location: str, parts: Sequence[PartBody], meta: BodyMeta) -> StoredBody:
-        place = parse_place(upload_location)
-        body = render_complete([(_number_of(part), part.etag or "") for part in parts])
-        headers = {"content-type": "application/xml"}
-        if self._guards(place):
-            headers["if-none-match"] = "*"
-        request = Request("POST", place, f"uploadId={place.upload_id}", headers, _sha256(body), len(body))
-        size = sum(part.size for part in parts)
-        try:
-            etag = parse_etag(await self._session.document(request, body, slow=True))
-        except (OutcomeUnknown, Refused, BodyNotFound) as error:
-            etag = await self._settled(error, place.object_location, meta.write_id, size)
-        return StoredBody(place.object_location, etag)
+        return await self._uploads.complete(upload_location, parts, meta)
 
     async def describe(self, location: str, meta: BodyMeta) -> str | None:
         place = parse_place(location)
@@ -210,16 +192,18 @@ class S3Origin:
             return None
         return await self._describe_by_copy(location, meta)
 
-    async def delete(self, location: str, write_id: str = "", *, lost: bool = False) -> None:
+    async def delete(
+        self, location: str, write_id: str = "", etag: str | None = None, *, begun: Begun | None = None
+    ) -> None:
         place = parse_place(location)
         if place.part_number is not None:  # parts go with their upload, and with a part that takes their place
             return
-        if place.query or lost:
-            await self._abort(place)
-        if place.write_id is None and write_id and not await self._wrote(place.object_location, write_id):
+        if place.query or begun is not None:
+            await self._uploads.abort(place, begun)
+        if place.is_own and not await self._settling.is_still(place.object_location, write_id, etag):
             return
         # Under an own key a repetition would hide that the first one may still be done, when another body lies there.
-        await self._remove(Request("DELETE", Place(place.bucket, place.path)), repeatable=place.write_id is not None)
+        await self._session.remove(Request("DELETE", Place(place.bucket, place.path)), repeatable=not place.is_own)
 
     async def close(self) -> None:
         await self._session.close()
@@ -235,18 +219,9 @@ class S3Origin:
         try:
             response = await self._session.answered(request, upload)
             response.close()
-            return _etag_of(response, location)
+            return etag_of(response, location)
         except (OutcomeUnknown, Refused) as error:
-            return await self._settled(error, location, write_id, size)
-
-    async def look(self, location: str) -> tuple[Kept, str, int] | None:
-        """What is kept with the body at a location, the origin's ETag of it and its bytes; None: there is none."""
-        try:
-            response = await self._session.ask(Request("HEAD", parse_place(location)))
-        except BodyNotFound:
-            return None
-        response.close()
-        return parse_entries(response.headers), _etag_of(response, location), response.length or 0
+            return await self._settling.settled(error, location, write_id, size)
 
     async def _holds_something(self, bucket: str) -> bool | None:
         """Is anything in a bucket? None: there is no such bucket."""
@@ -275,7 +250,7 @@ class S3Origin:
         self, location: str, meta: BodyMeta | None, size: int, payload_hash: str, md5: bytes | None = None
     ) -> Request:
         place = parse_place(location)
-        headers = self._entries(place, meta) if meta is not None else {}
+        headers = entries_at(place, meta, self._profile) if meta is not None else {}
         if md5 is not None:
             headers["content-md5"] = _base64(md5)
         if place.part_number is not None:
@@ -287,28 +262,16 @@ class S3Origin:
                 payload_hash,
                 size,
             )
-        if self._guards(place):
+        if self._profile.conditional_writes and place.is_own:  # only what the catalog knows of is ever replaced there
             headers["if-none-match"] = "*"
         return Request("PUT", place, "", headers, payload_hash, size)
 
-    def _guards(self, place: Place) -> bool:
-        """Is it a key's own location, where nothing that the catalog does not know of is ever replaced?"""
-        return self._profile.conditional_writes and place.write_id is None
-
     async def _require_free(self, place: Place, write_id: str) -> None:
         """The same for a copy, to which few origins take a condition: raises BodyExists where something else lies."""
-        if place.write_id is None:
-            found = await self.look(place.object_location)
+        if place.is_own:
+            found = await self._settling.look(place.object_location)
             if found is not None and found[0].write_id != write_id:
                 raise BodyExists(place.object_location)
-
-    def _entries(self, place: Place, meta: BodyMeta) -> dict[str, str]:
-        return render_entries(
-            meta,
-            native_tags=self._profile.tagging,
-            cut_key=place.may_be_cut,
-            most_bytes=self._profile.max_metadata_bytes,
-        )
 
     def _largest(self, location: str) -> int:
         is_part = parse_place(location).part_number is not None
@@ -322,56 +285,6 @@ class S3Origin:
             return checked, checked.sha256_hex or (_sha256(data) if self._sign_bodies else None)
 
         return work() if len(data) <= _HASH_IN_LOOP else await self._threads.run(work)
-
-    async def _settled(self, error: OriginError, location: str, write_id: str, size: int) -> str:
-        """The origin's ETag where a write whose answer was lost, or was about an earlier attempt, took effect.
-
-        Raises the error where it did not, BodyExists where something else is there.
-        """
-        if isinstance(error, Refused) and not _is_precondition(error) and error.code != "NoSuchUpload":
-            raise error
-        if not write_id or parse_place(location).query:
-            raise error
-        try:
-            found = await self.look(location)
-        except OriginError as unanswered:
-            raise error from unanswered
-        if found is None:
-            raise error
-        kept, etag, length = found
-        if kept.write_id == write_id and length == size:
-            return etag
-        if isinstance(error, Refused) and _is_precondition(error):
-            raise BodyExists(location) from error
-        raise error
-
-    async def _wrote(self, location: str, write_id: str) -> bool:
-        """Is what lies under an own key what this write has left?"""
-        found = await self.look(location)
-        return found is not None and found[0].write_id == write_id
-
-    async def _abort(self, place: Place) -> None:
-        """End an upload, with its parts; one that the origin was told of and we never heard the id of, too."""
-        upload_ids = [place.upload_id] if place.upload_id is not None else await self._strays(place)
-        for upload_id in upload_ids:
-            request = Request("DELETE", Place(place.bucket, place.path), f"uploadId={upload_id}")
-            await self._remove(request)
-
-    async def _remove(self, request: Request, *, repeatable: bool = True) -> None:
-        """Delete what may not be there; a bucket that is not there is no proof that its bodies are gone."""
-        try:
-            await self._session.done(request, repeatable=repeatable)
-        except BodyNotFound:
-            pass
-        except Refused as error:
-            if error.code != "NoSuchUpload":
-                raise
-
-    async def _strays(self, place: Place) -> list[str]:
-        """The ids of the uploads to the very key of a place: while it holds the place they can only be its own."""
-        query = f"max-uploads=1000&prefix={quote(place.key, safe='-._~', errors='surrogateescape')}&uploads="
-        found = parse_uploads(await self._session.document(Request("GET", Place(place.bucket, ""), query)))
-        return [quote(upload_id, safe="-._~") for key, upload_id in found if key == place.key]
 
     async def _copy_through(
         self, source: str, offset: int, size: int, target: str, meta: BodyMeta | None, etag: str | None
@@ -397,7 +310,7 @@ class S3Origin:
 
     async def _describe_by_copy(self, location: str, meta: BodyMeta) -> str | None:
         """Tags as an entry: the body is copied onto itself with other entries."""
-        found = await self.look(location)
+        found = await self._settling.look(location)
         if found is None:
             raise BodyNotFound(location)
         kept, etag, size = found
@@ -408,7 +321,7 @@ class S3Origin:
         )
         place = parse_place(location)
         headers = {
-            **self._entries(place, described),
+            **entries_at(place, described, self._profile),
             **_REPLACE,
             "x-amz-copy-source": f"/{location}",
             "x-amz-copy-source-if-match": etag,
@@ -416,36 +329,19 @@ class S3Origin:
         try:
             return parse_etag(await self._session.document(Request("PUT", place, headers=headers), slow=True))
         except (OutcomeUnknown, Refused) as error:
-            if isinstance(error, Refused) and not _is_precondition(error):
+            if isinstance(error, Refused) and not is_precondition(error):
                 raise
             return await self._described(error, location, described)
 
     async def _described(self, error: OriginError, location: str, meta: BodyMeta) -> str:
         """The ETag where a copy onto itself took effect after all; raises the error where it did not."""
         try:
-            found = await self.look(location)
+            found = await self._settling.look(location)
         except OriginError as unanswered:
             raise error from unanswered
         if found is None or found[0].write_id != (meta.write_id or None) or (found[0].tags or {}) != meta.tags:
             raise error
         return found[1]
-
-
-def _etag_of(response: Response, location: str) -> str:
-    """The origin's ETag, with its quotes; raises OriginError where it says none."""
-    etag = response.headers.get("etag", "")
-    if not etag:
-        raise OriginError(f"{location}: the origin gave no ETag")
-    return quoted(etag)
-
-
-def _is_precondition(error: Refused) -> bool:
-    return error.status == 412 or error.code == "PreconditionFailed"
-
-
-def _bare(etag: str) -> str:
-    """Of an ETag what two mentions of one body have in common, quotes or not, weak or not."""
-    return etag.removeprefix("W/").strip('"')
 
 
 def _is_range(response: Response, offset: int, size: int | None) -> bool:
@@ -456,13 +352,6 @@ def _is_range(response: Response, offset: int, size: int | None) -> bool:
     if size is None:
         return offset > 0 and told.startswith(f"bytes {offset}-")
     return told.startswith(f"bytes {offset}-{offset + size - 1}/") and response.length in (None, size)
-
-
-def _number_of(part: PartBody) -> int:
-    number = parse_place(part.location).part_number
-    if number is None:
-        raise OriginError(f"{part.location}: not a part")
-    return number
 
 
 def _sha256(data: bytes) -> str:

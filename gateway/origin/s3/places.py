@@ -68,6 +68,11 @@ class Place:
         return found[1] if found else None
 
     @property
+    def is_own(self) -> bool:
+        """Is it a key's own, where others may write as well?"""
+        return self.write_id is None
+
+    @property
     def may_be_cut(self) -> bool:
         """Is the key perhaps not to be read from it? So of every place whose key was cut, and of few others."""
         return _LOOKS_CUT.search(self.path) is not None

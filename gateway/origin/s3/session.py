@@ -17,6 +17,7 @@ from gateway.origin.credentials import CredentialsSource, OriginCredentials
 from gateway.origin.errors import (
     AllBusy,
     BadResponse,
+    BodyNotFound,
     ConnectionBroken,
     NotReached,
     OriginDown,
@@ -28,14 +29,17 @@ from gateway.origin.http_client import Deadlines, EarlyAnswer, Endpoint, HttpCli
 from gateway.origin.providers import Upstream
 from gateway.origin.resilience import Breaker, RetryBudget, pause_s
 from gateway.origin.s3.documents import parse_error
-from gateway.origin.s3.failures import BadCredentials, Busy, ClockSkewed, Failed, MayNot, failure_of
+from gateway.origin.s3.failures import BadCredentials, Busy, ClockSkewed, Failed, MayNot, Refused, failure_of
 from gateway.origin.s3.requests import Request, RequestSigner
+from gateway.origin.tally import OriginTally
+from gateway.stream_memory import StreamMemory
 
 _log = logging.getLogger("anbar.origin")
 MOST_ERROR_BYTES = 64 << 10
 MOST_SKEW_S = 15 * 60
 """Seconds that S3 lets two clocks differ."""
 
+_MOST_DOCUMENT_BYTES = 8 << 20
 _FINE = frozenset({200, 204, 206})
 _END_OF_TIME_S = 1 << 32  # in 2106: what says more is no clock
 
@@ -55,8 +59,9 @@ class Session:
         most_connections: int,
         tls: ssl.SSLContext | None,
         clock: Callable[[], float] = time.time,
+        memory: StreamMemory | None = None,
     ) -> None:
-        """`tls`: what the endpoint's certificate is checked with; None: plain HTTP."""
+        """`tls`: what the endpoint's certificate is checked with; None: plain HTTP. `memory`: as HttpClient's."""
         self.name = name
         self._upstream = upstream
         self._credentials = credentials
@@ -66,11 +71,13 @@ class Session:
         self._most_connections = most_connections
         self._tls = tls
         self._clock = clock
+        self._memory = memory or StreamMemory()
         self._skew_s = 0.0
         self._virtual = upstream.addressing == "virtual"
         self._signer = RequestSigner(upstream.endpoint.authority, upstream.region, virtual=self._virtual)
         self._clients: dict[str, HttpClient] = {}
         self._breaker = Breaker(time.monotonic)
+        self._tally = OriginTally(name, self._breaker)
         self._budget = RetryBudget()
 
     async def ask(
@@ -106,19 +113,22 @@ class Session:
             attempt += 1
 
     async def document(
-        self, request: Request, body: bytes = b"", *, most: int = 8 << 20, repeatable: bool = True, slow: bool = False
+        self,
+        request: Request,
+        body: bytes = b"",
+        *,
+        most: int = _MOST_DOCUMENT_BYTES,
+        repeatable: bool = True,
+        slow: bool = False,
     ) -> bytes:
         """The whole body of an answer that is a document; one that is an error is raised, also under status 200."""
-        try:
-            async with asyncio.timeout(self._whole_s):
-                response = await self.ask(request, body, repeatable=repeatable, slow=slow)
-                answer = await self._read(request, response, most)
-        except TimeoutError as error:
-            raise OutcomeUnknown(f"{self.name}: {_what(request)}: not done in {self._whole_s:g} seconds") from error
-        found = parse_error(answer) if answer else None
-        if found is not None:
-            raise failure_of(response.status, found.code, found.message, self._told(request))
-        return answer
+        return (await self._document(request, body, most, repeatable=repeatable, slow=slow))[0]
+
+    async def dated_document(self, request: Request) -> tuple[bytes, float]:
+        """A document, and by how many seconds the origin's clock is ahead of ours, as far as its answer shows."""
+        answer, response = await self._document(request)
+        ahead_s = self._skew_to(response.headers.get("date"))
+        return answer, self._skew_s if ahead_s is None else ahead_s
 
     async def done(
         self, request: Request, body: bytes = b"", *, fine: frozenset[int] = _FINE, repeatable: bool = True
@@ -130,6 +140,16 @@ class Session:
                 await self._read(request, response, MOST_ERROR_BYTES)
         except TimeoutError as error:
             raise OutcomeUnknown(f"{self.name}: {_what(request)}: not done in {self._whole_s:g} seconds") from error
+
+    async def remove(self, request: Request, *, repeatable: bool = True) -> None:
+        """Delete what may not be there; a bucket that is not there is no proof that its bodies are gone."""
+        try:
+            await self.done(request, repeatable=repeatable)
+        except BodyNotFound:
+            pass
+        except Refused as error:
+            if error.code != "NoSuchUpload":
+                raise
 
     async def upload(self, request: Request) -> Upload:
         """Begin a request whose body follows; raises OriginError."""
@@ -148,8 +168,11 @@ class Session:
 
     async def answered(self, request: Request, upload: Upload) -> Response:
         """The answer to an upload whose body is written; raises OriginError as ask() does."""
+        began_s = time.perf_counter()
         try:
-            return await self._accepted(request, await upload.finish(), _FINE)
+            response = await upload.finish()
+            self._tally.answered(response.status, time.perf_counter() - began_s)
+            return await self._accepted(request, response, _FINE)
         except OriginError as error:
             known = await self._unrepeatable(self._known(error, request))
             raise known from (known.__cause__ if known is error else error)
@@ -157,6 +180,7 @@ class Session:
     async def refused(self, request: Request, error: OriginError) -> OriginError:
         """What stopped an upload on its way, in our words: the origin has not got all of it, so nothing was stored."""
         if isinstance(error, EarlyAnswer):
+            self._tally.answered(error.response.status)
             try:
                 await self._accepted(request, error.response, frozenset())
             except OriginError as found:
@@ -174,6 +198,7 @@ class Session:
     async def close(self) -> None:
         for client in list(self._clients.values()):
             await client.close()
+        self._tally.end()
 
     def _client(self, host: str) -> HttpClient:
         client = self._clients.get(host)
@@ -181,7 +206,10 @@ class Session:
             endpoint = self._upstream.endpoint
             name = host.partition(":")[0] if self._virtual else endpoint.host
             client = self._clients[host] = HttpClient(
-                Endpoint(name, endpoint.port, self._tls), self._deadlines, most_connections=self._most_connections
+                Endpoint(name, endpoint.port, self._tls),
+                self._deadlines,
+                most_connections=self._most_connections,
+                memory=self._memory,
             )
         return client
 
@@ -201,7 +229,9 @@ class Session:
     ) -> Response:
         client, head = self._prepare(request, credentials)
         first_byte_s = self._whole_s if slow else None
+        began_s = time.perf_counter()
         response = await client.ask(head, body, bodyless=request.is_head, first_byte_s=first_byte_s)
+        self._tally.answered(response.status, time.perf_counter() - began_s)
         return await self._accepted(request, response, fine)
 
     async def _accepted(self, request: Request, response: Response, fine: frozenset[int]) -> Response:
@@ -236,6 +266,26 @@ class Session:
                 code = "RequestTimeTooSkewed"
         return failure_of(response.status, code, message, self._told(request))
 
+    async def _document(
+        self,
+        request: Request,
+        body: bytes = b"",
+        most: int = _MOST_DOCUMENT_BYTES,
+        *,
+        repeatable: bool = True,
+        slow: bool = False,
+    ) -> tuple[bytes, Response]:
+        try:
+            async with asyncio.timeout(self._whole_s):
+                response = await self.ask(request, body, repeatable=repeatable, slow=slow)
+                answer = await self._read(request, response, most)
+        except TimeoutError as error:
+            raise OutcomeUnknown(f"{self.name}: {_what(request)}: not done in {self._whole_s:g} seconds") from error
+        found = parse_error(answer) if answer else None
+        if found is not None:
+            raise failure_of(response.status, found.code, found.message, self._told(request))
+        return answer, response
+
     async def _read(self, request: Request, response: Response, most: int) -> bytes:
         """The whole body of an answer; one that breaks off leaves open what was done."""
         try:
@@ -263,10 +313,12 @@ class Session:
     def _known(self, error: OriginError, request: Request) -> OriginError:
         """A failure of the connection as what it means: nothing was sent, or nobody knows."""
         if isinstance(error, NotReached):
+            self._tally.failed(error)
             if not isinstance(error, AllBusy):
                 self._breaker_failed(error)
             known: OriginError = OriginDown(f"{self.name}: {error}")
         elif isinstance(error, ConnectionBroken | TooSlow | BadResponse):
+            self._tally.failed(error)
             if not getattr(error, "reused", False):
                 self._breaker_failed(error)
             known = OutcomeUnknown(f"{self.name}: {_what(request)}: {error}")
@@ -277,6 +329,7 @@ class Session:
 
     def _check_breaker(self) -> None:
         if not self._breaker.lets_through():
+            self._tally.held_back()
             raise OriginDown(
                 f"{self.name}: it does not answer; it is asked again in {self._breaker.retry_after_s:.1f} seconds"
             )

@@ -1,7 +1,7 @@
 """Multipart uploads, from CreateMultipartUpload to CompleteMultipartUpload and AbortMultipartUpload."""
 
 from gateway.errors import Code, S3Error
-from gateway.objects import multipart
+from gateway.objects import complete, multipart
 from gateway.s3.checksums import (
     Algorithm,
     ChecksumType,
@@ -84,7 +84,7 @@ async def upload_part_copy(call: Call) -> Answer:
 async def complete_multipart_upload(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html"""
     upload = await _upload(call)
-    request = multipart.CompleteRequest(
+    request = complete.CompleteRequest(
         parse_complete(await read_document(call, of_object=True)),
         _object_size(call),
         parse_object_checksum(call.headers),
@@ -95,7 +95,7 @@ async def complete_multipart_upload(call: Call) -> Answer:
         call.max_object_size,
         call.content_types,
     )
-    record = await multipart.complete_upload(call.rooms, upload, request)
+    record = await complete.complete_upload(call.rooms, upload, request)
     checksum = record.checksum
     result = CompleteResult(
         call.location,
@@ -211,7 +211,7 @@ def _object_size(call: Call) -> int | None:
     return (
         None
         if text is None
-        else parse_integer(text, "x-amz-mp-object-size", minimum=0, maximum=multipart.MAX_OBJECT_SIZE)
+        else parse_integer(text, "x-amz-mp-object-size", minimum=0, maximum=complete.MAX_OBJECT_SIZE)
     )
 
 

@@ -46,6 +46,9 @@ def refusal(status: int, code: str, *headers: str) -> bytes:
     return answer(status, f"<Error><Code>{code}</Code><Message>m</Message></Error>".encode(), *headers)
 
 
+NOW_S = 1_700_000_000
+"""What the clock of a session shows."""
+
 LOST = Step(close=True)
 """The request is read, and the connection closed."""
 
@@ -158,7 +161,7 @@ def session_to(
     retries: int = 2,
     whole_s: float = 5.0,
     first_byte_s: float = 2.0,
-    clock: Callable[[], float] = lambda: 1_700_000_000.0,
+    clock: Callable[[], float] = lambda: NOW_S,
     provider: str = "minio",
     connect_s: float = 2.0,
     most_connections: int = 8,

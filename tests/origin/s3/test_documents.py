@@ -13,6 +13,7 @@ from gateway.origin.s3.documents import (
     ErrorAnswer,
     ListedKey,
     ListedPage,
+    ListedUpload,
     parse_error,
     parse_etag,
     parse_page,
@@ -120,10 +121,27 @@ def test_a_page_that_leads_nowhere_is_an_error():
 
 def test_uploads_under_way():
     body = "<R><Upload><Key>a+b</Key><UploadId>1</UploadId></Upload><Upload><UploadId>2</UploadId><Key>c</Key></Upload>{}</R>"
-    assert parse_uploads(body.format("").encode()) == [("a+b", "1"), ("c", "2")]
+    assert parse_uploads(body.format("").encode()) == [ListedUpload("a+b", "1"), ListedUpload("c", "2")]
     encoded = body.format("<EncodingType>url</EncodingType>").encode()
-    assert parse_uploads(encoded) == [("a b", "1"), ("c", "2")]
+    assert parse_uploads(encoded) == [ListedUpload("a b", "1"), ListedUpload("c", "2")]
     assert parse_uploads(b"<R/>") == []
+
+
+@pytest.mark.parametrize(
+    ("told", "initiated_s"),
+    [
+        ("2023-11-14T22:13:20.000Z", 1_700_000_000),
+        ("2023-11-14T22:13:20", 1_700_000_000),
+        ("2023-11-15T00:13:20.500+02:00", 1_700_000_000.5),
+        ("yesterday", None),
+        ("", None),
+        ("1700000000", None),
+    ],
+)
+def test_when_an_upload_was_begun(told, initiated_s):
+    body = f"<R><Upload><Key>a</Key><UploadId>1</UploadId><Initiated>{told}</Initiated></Upload></R>"
+    (upload,) = parse_uploads(body.encode())
+    assert upload.initiated_s == initiated_s
 
 
 @pytest.mark.parametrize("upload", ["<Key>a</Key>", "<UploadId>1</UploadId>", "<Key>a</Key><UploadId/>"])

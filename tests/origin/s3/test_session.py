@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from email.utils import formatdate
 
 import pytest
+from prometheus_client import REGISTRY
 
+from gateway.metrics import tell_all
 from gateway.origin import resilience
 from gateway.origin.credentials import OriginCredentials
 from gateway.origin.errors import BodyNotFound, NotReached, OriginDown, OriginError, OutcomeUnknown
@@ -490,3 +492,74 @@ async def test_a_session_closes_with_requests_under_way():
         await session.close()
         with pytest.raises(OriginError, match="closed"):
             await asking
+
+
+async def counted(name: str, **labels: str) -> float:
+    tell_all()
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+@pytest.mark.parametrize(
+    ("step", "outcome"),
+    [
+        (answer(200, b"x"), "ok"),
+        (refusal(404, "NoSuchKey"), "refused"),
+        (SLOW_DOWN, "busy"),
+        (refusal(500, "InternalError"), "failed"),
+        (LOST, "broken"),
+        (Step(b"garbage\r\n\r\n", close=True), "broken"),
+    ],
+)
+async def test_every_attempt_is_counted_by_what_came_of_it(step, outcome):
+    labels = {"origin": "main", "outcome": outcome}
+    before = await counted("anbar_origin_requests_total", **labels)
+    observed = await counted("anbar_origin_first_byte_seconds_count", origin="main")
+    async with talking(step, step, retries=1) as (server, session):
+        await asyncio.gather(session.document(GET), return_exceptions=True)
+        attempts = len(server.seen)
+        assert await counted("anbar_origin_requests_total", **labels) == before + attempts
+        answered = attempts if outcome != "broken" else 0
+        assert await counted("anbar_origin_first_byte_seconds_count", origin="main") == observed + answered
+
+
+async def test_nobody_there_and_too_slow_an_answer_are_told_apart():
+    async with Server() as server:
+        port = server.port
+    before = await counted("anbar_origin_requests_total", origin="main", outcome="not_reached")
+    session = session_to(port, retries=0)
+    with pytest.raises(OriginDown):
+        await session.upload(PUT)
+    assert await counted("anbar_origin_requests_total", origin="main", outcome="not_reached") == before + 1
+    await session.close()
+    before = await counted("anbar_origin_requests_total", origin="main", outcome="late")
+    async with talking(HANGS, first_byte_s=0.05, retries=0) as (_, session):
+        with pytest.raises(OutcomeUnknown):
+            await session.ask(GET)
+        assert await counted("anbar_origin_requests_total", origin="main", outcome="late") == before + 1
+
+
+async def test_an_open_breaker_is_told_and_what_it_held_back():
+    async with talking(SLOW_DOWN, again=True, retries=0) as (server, session):
+        for _ in range(FAILURES_TO_OPEN):
+            assert await counted("anbar_origin_breaker_open", origin="main") == 0
+            with pytest.raises(Busy):
+                await session.ask(GET)
+        assert await counted("anbar_origin_breaker_open", origin="main") == 1
+        before = await counted("anbar_origin_requests_total", origin="main", outcome="held_back")
+        with pytest.raises(OriginDown):
+            await session.ask(GET)
+        assert await counted("anbar_origin_requests_total", origin="main", outcome="held_back") == before + 1
+        session._breaker._closed_from = 0.0
+        server.script[0] = Step(answer(200, b"x"))
+        assert await session.document(GET) == b"x"
+        assert await counted("anbar_origin_breaker_open", origin="main") == 0
+
+
+async def test_a_streamed_upload_is_counted_once_its_answer_is_there():
+    before = await counted("anbar_origin_requests_total", origin="main", outcome="ok")
+    async with talking(answer()) as (_, session):
+        upload = await session.upload(PUT)
+        await upload.write(b"12345")
+        assert await counted("anbar_origin_requests_total", origin="main", outcome="ok") == before
+        (await session.answered(PUT, upload)).close()
+        assert await counted("anbar_origin_requests_total", origin="main", outcome="ok") == before + 1

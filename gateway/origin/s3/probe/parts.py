@@ -46,7 +46,9 @@ async def multipart(scratch: Scratch) -> AsyncIterator[Outcome]:
         return
     upload_id = parse_upload_id(begun.body)
     listed = await scratch.list_uploads()
-    ours = listed.fine and (scratch.prefix + "parts", upload_id) in parse_uploads(listed.body)
+    ours = listed.fine and any(
+        each.upload_id == upload_id for each in parse_uploads(listed.body) if each.key == scratch.prefix + "parts"
+    )
     yield Outcome("list_uploads", ours, listed.told if ours or not listed.fine else f"{listed.told}, it is not there")
     sent = [await _part(scratch, "parts", upload_id, number, body) for number, body in ((1, PART), (2, LAST))]
     refused = next((each for each in sent if not each.fine), None)

@@ -235,7 +235,9 @@ class Scratch:
             listed = parse_uploads(answer.body) if answer.fine else []
         except OriginError:
             listed = []
-        ours = {(key.removeprefix(self.prefix), each) for key, each in listed if key.startswith(self.prefix)}
+        ours = {
+            (each.key.removeprefix(self.prefix), each.upload_id) for each in listed if each.key.startswith(self.prefix)
+        }
         self._uploads |= ours
         return set(self._uploads)
 

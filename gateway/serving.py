@@ -1,0 +1,300 @@
+"""Serving: one process, or a keeper with its workers, from the first look at the settings to the last answer."""
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from aiohttp import web
+
+from gateway.allocator import keep_freed_memory
+from gateway.app import build_services, verifier_of
+from gateway.config import ConfigError, Settings, load_settings, parse_settings, read_text
+from gateway.errors import S3Error
+from gateway.objects.sweeper import recover
+from gateway.origin.errors import OriginError
+from gateway.reload import Reloaded, reload_settings
+from gateway.startup import (
+    StartError,
+    TlsError,
+    listening,
+    only_server_of,
+    tls_context,
+)
+from gateway.store.bucket_changes import PolicyRefused
+from gateway.store.database import StoreError
+from gateway.store.key_ring import KeyRingError
+from gateway.web.access_log import AccessLog, open_access_log
+from gateway.web.call import Services
+from gateway.web.exposition import Exposition
+from gateway.web.logs import configure_logging
+from gateway.web.loop_lag import LoopLag
+from gateway.web.probes import probes
+from gateway.web.server import S3Server
+from gateway.workers import READY, Frames, Order, Workers, bind
+
+_log = logging.getLogger("anbar")
+_BACKLOG = 1024
+_TLS_GOODBYE_S = 1.0
+
+
+def serve(settings: Settings, config: Path) -> None:
+    """Serve until SIGTERM or SIGINT; prints `ready: URL` when requests are accepted. `config`: the file to read again.
+
+    Raises StartError: the key ring, a policy, the store, a directory, a certificate or an address cannot be used.
+    """
+    _prepare_process(settings)
+    with _start_errors():
+        tls = tls_context(settings.server.tls)
+        if settings.server.worker_count == 1:
+            uvloop.run(_serve(settings, config, tls))
+        else:
+            uvloop.run(_keep_workers(settings, config))
+
+
+def serve_beside(settings: Settings, sockets: Sequence[socket.socket], ready: int, more: Frames, config: Path) -> None:
+    """Serve as one of several workers, on the sockets of their keeper, who hears of it at `ready`; raises StartError.
+
+    What comes on standard input are settings that have changed (`more` has what came with the first ones); its end
+    says that the keeper is gone.
+    """
+    _prepare_process(settings)
+    with _start_errors():
+        uvloop.run(_serve_beside(settings, sockets, ready, more, config))
+
+
+def _prepare_process(settings: Settings) -> None:
+    configure_logging(settings.log)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no secrets in core files
+    keep_freed_memory()
+
+
+@contextmanager
+def _start_errors() -> Iterator[None]:
+    """Whatever keeps a gateway from starting, as a StartError."""
+    try:
+        yield
+    except TlsError as error:
+        raise StartError(f"[server] tls: {error}") from error
+    except S3Error as error:
+        raise StartError(error.message) from error
+    except (StoreError, KeyRingError, ConfigError, OriginError, PolicyRefused) as error:
+        raise StartError(str(error)) from error
+    except OSError as error:
+        raise StartError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
+
+
+async def _serve(settings: Settings, config: Path, tls: ssl.SSLContext | None) -> None:
+    stop = _stop_signals(signal.SIGTERM, signal.SIGINT)
+    with only_server_of(settings.store.path):
+        async with build_services(settings) as services, _access_log(settings) as access_log, _loop_lag():
+            server = S3Server(services, asyncio.get_running_loop(), access_log)
+            listen = settings.server.listen
+            with listening(listen, "listen"):
+                public = await _listen(server, tls, host=listen.host, port=listen.port, reuse_address=True)
+            serving = Serving(services, server, tls, access_log)
+            _on_hangup(lambda: serving.read_again(config))
+            port = public.sockets[0].getsockname()[1]
+            admin: web.AppRunner | None = None
+            try:
+                admin = await _start_probes(settings, services)
+                _announce(_ready_line(settings, port))
+                await stop.wait()
+            finally:
+                public.close()
+                await server.drain(settings.limits.drain_s)
+                if admin is not None:
+                    await admin.cleanup()
+
+
+async def _keep_workers(settings: Settings, config: Path) -> None:
+    """Do what is done once for all, and have workers serve."""
+    stop = _stop_signals(signal.SIGTERM, signal.SIGINT)
+    listen = settings.server.listen
+    with only_server_of(settings.store.path) as lock:
+        async with build_services(settings) as services, _loop_lag():
+            with listening(listen, "listen"):
+                sockets = bind(listen, settings.server.worker_count)
+            order = Order(config, read_text(config), lock, settings.limits.drain_s)
+            workers = Workers(sockets, order, lambda: recover(services.rooms))
+            keeping = Keeping(services.settings, workers)
+            admin: web.AppRunner | None = None
+            try:
+                port = sockets[0][0].getsockname()[1]
+                admin = await _start_probes(settings, services, lambda: workers.ready > 0)
+                if not await workers.start():
+                    raise StartError("a worker did not start; its reason is above")
+                _on_hangup(lambda: keeping.read_again(config))
+                _announce(_ready_line(settings, port))
+                await stop.wait()
+            finally:
+                await workers.stop()
+                if admin is not None:
+                    await admin.cleanup()
+
+
+async def _serve_beside(
+    settings: Settings, sockets: Sequence[socket.socket], ready: int, more: Frames, config: Path
+) -> None:
+    loop = asyncio.get_running_loop()
+    stop = _stop_signals(signal.SIGTERM)
+    for ignored in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the keeper passes on what they mean
+        signal.signal(ignored, signal.SIG_IGN)
+    tls = tls_context(settings.server.tls)
+    async with build_services(settings, beside=True) as services, _access_log(settings) as access_log, _loop_lag():
+        server = S3Server(services, loop, access_log)
+        public = [await _listen(server, tls, sock=each) for each in sockets]
+        serving = Serving(services, server, tls, access_log)
+
+        def told() -> None:
+            data = os.read(0, 1 << 16)
+            if not data:
+                loop.remove_reader(0)
+                stop.set()
+            for text in more.feed(data):
+                serving.take_up(parse_settings(text, config))
+
+        loop.add_reader(0, told)
+        try:
+            os.write(ready, READY)
+            os.close(ready)
+            await stop.wait()
+        finally:
+            for each in public:
+                each.close()
+            await server.drain(settings.limits.drain_s)
+
+
+async def _listen(server: S3Server, tls: ssl.SSLContext | None, **where: Any) -> asyncio.Server:
+    return await asyncio.get_running_loop().create_server(
+        server, ssl=tls, ssl_shutdown_timeout=_TLS_GOODBYE_S if tls else None, backlog=_BACKLOG, **where
+    )
+
+
+def _stop_signals(*numbers: signal.Signals) -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in numbers:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _on_hangup(act: Callable[[], None]) -> None:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
+
+
+def _ready_line(settings: Settings, port: int) -> str:
+    listen = settings.server.listen
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    return f"ready: {'https' if settings.server.tls else 'http'}://{host}:{port}"
+
+
+class Serving:
+    """What a process serves with, which later settings may change."""
+
+    def __init__(
+        self, services: Services, server: S3Server, tls: ssl.SSLContext | None, access_log: AccessLog | None
+    ) -> None:
+        self._services = services
+        self._server = server
+        self._tls = tls
+        self._access_log = access_log
+
+    def read_again(self, config: Path) -> None:
+        """Read the settings again; what is wrong with them changes nothing."""
+        reloaded = _reload(self._services.settings, config)
+        if reloaded is not None:
+            self._go_on_with(reloaded.settings)
+
+    def take_up(self, new: Settings) -> None:
+        self._go_on_with(reload_settings(self._services.settings, new).settings)
+
+    def _go_on_with(self, settings: Settings) -> None:
+        if self._access_log is not None:
+            self._access_log.reopen()  # it may have been moved away
+        if self._tls is not None and settings.server.tls is not None:
+            try:
+                tls_context(settings.server.tls)  # whether they can be used
+                self._tls.load_cert_chain(settings.server.tls.certificate, settings.server.tls.key)
+            except (TlsError, OSError) as error:
+                _log.error("[server] tls: the certificate stays as it is: %s", error)
+        self._services = replace(self._services, settings=settings, verifier=verifier_of(settings))
+        self._server.go_on_with(self._services)
+
+
+class Keeping:
+    """The same for several workers: their keeper reads the file, and they are told."""
+
+    def __init__(self, settings: Settings, workers: Workers) -> None:
+        self._settings = settings
+        self._workers = workers
+
+    def read_again(self, config: Path) -> None:
+        """Read the settings again and tell the workers; what is wrong with them changes nothing."""
+        reloaded = _reload(self._settings, config)
+        if reloaded is not None:
+            self._settings = reloaded.settings
+            self._workers.tell(read_text(config))
+
+
+def _reload(old: Settings, config: Path) -> Reloaded | None:
+    """Read the file again, and tell the operator what comes of it."""
+    try:
+        reloaded = reload_settings(old, load_settings(config))
+    except ConfigError as error:
+        _log.error("the settings were not read again, the old ones stay in force: %s", error)
+        return None
+    _log.info("the settings were read again; new: %s", ", ".join(reloaded.taken_up) or "none")
+    if reloaded.waiting:
+        _log.warning("only a new start takes up: %s", ", ".join(reloaded.waiting))
+    return reloaded
+
+
+@asynccontextmanager
+async def _access_log(settings: Settings) -> AsyncIterator[AccessLog | None]:
+    log = open_access_log(settings)
+    try:
+        yield log
+    finally:
+        if log is not None:
+            await asyncio.to_thread(log.close)
+
+
+@asynccontextmanager
+async def _loop_lag() -> AsyncIterator[None]:
+    lag = LoopLag(asyncio.get_running_loop())
+    try:
+        yield
+    finally:
+        lag.stop()
+
+
+async def _start_probes(
+    settings: Settings, services: Services, serves: Callable[[], bool] = lambda: True
+) -> web.AppRunner | None:
+    listen = settings.server.admin_listen
+    if listen is None:
+        return None
+    exposition = Exposition(services.store, lambda: services.rulebook.rules.policies)
+    runner = web.AppRunner(probes(services.store, exposition, serves), access_log=None)
+    await runner.setup()
+    with listening(listen, "admin_listen"):
+        await web.TCPSite(runner, listen.host, listen.port).start()
+    return runner
+
+
+def _announce(line: str) -> None:
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except OSError:
+        _log.info("%s", line)

@@ -1,0 +1,251 @@
+"""Several serving processes on one address: a keeper that starts them, starts them again, and tells them things.
+
+The keeper holds the listening sockets, one for each worker: the kernel spreads connections over them (SO_REUSEPORT),
+and what comes to the socket of a worker that has died waits there for the next one. Workers are programs of their own,
+not forks: `python -m gateway worker`. They read the settings from standard input, where later ones may follow, and
+where the end says that the keeper is gone; on a pipe of its own each says that it is ready.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from prometheus_client.multiprocess import mark_process_dead
+
+import gateway
+from gateway.config import Listen
+
+_log = logging.getLogger("anbar.workers")
+READY: Final = b"ready\n"
+_BACKLOG = 1024
+_START_S = 60.0
+_CUT_OFF_S = 10.0  # beyond the time that requests have to end in
+_STEADY_S = 10.0  # a worker that has lived so long may be started again at once
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
+
+
+def bind(listen: Listen, count: int) -> list[list[socket.socket]]:
+    """For each of `count` workers a listening socket for each address that the name stands for; raises OSError."""
+    found = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    addresses = list(dict.fromkeys((family, address[:2]) for family, _, _, _, address in found))
+    port = listen.port
+    bound: list[list[socket.socket]] = []
+    with contextlib.ExitStack() as opened:
+        for _ in range(count):
+            bound.append([])
+            for family, (host, _) in addresses:
+                each = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                if family == socket.AF_INET6:
+                    each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                each.bind((host, port))
+                each.listen(_BACKLOG)
+                each.setblocking(False)
+                port = each.getsockname()[1]
+                bound[-1].append(each)
+        opened.pop_all()
+    return bound
+
+
+def frame(text: str) -> bytes:
+    """Settings as they go to a worker: their length in bytes, a line end, and they."""
+    data = text.encode()
+    return b"%d\n" % len(data) + data
+
+
+class Frames:
+    """Takes such frames apart again, however they arrive."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, data: bytes) -> list[str]:
+        """The texts that are whole now."""
+        self._held += data
+        texts: list[str] = []
+        while True:
+            length, end, rest = self._held.partition(b"\n")
+            if not end or len(rest) < int(length):
+                return texts
+            texts.append(rest[: int(length)].decode())
+            self._held = rest[int(length) :]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What workers are started with: `text` are the settings; `lock`, a descriptor, is held as long as one lives."""
+
+    config: Path
+    text: str
+    lock: int
+    drain_s: float
+
+
+class Worker:
+    """One place among the workers: its sockets, and whichever process has them now."""
+
+    def __init__(self, number: int, sockets: Sequence[socket.socket]) -> None:
+        self.number = number
+        self.sockets = sockets
+        self.is_ready = False
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def run(self, order: Order, on_ready: Callable[[], None]) -> int:
+        """Start a process, and wait until it ends: its exit code. A worker that is never ready is killed."""
+        fds = [each.fileno() for each in self.sockets]
+        hears, says = os.pipe()
+        try:
+            try:
+                self._process = process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *(f"-W{option}" for option in sys.warnoptions),
+                    *("-m", "gateway", "worker", "--config", str(order.config), "--number", str(self.number)),
+                    *("--sockets", ",".join(map(str, fds)), "--ready", str(says)),
+                    stdin=asyncio.subprocess.PIPE,
+                    pass_fds=(*fds, order.lock, says),
+                    env=_environment(),
+                )
+            finally:
+                os.close(says)
+            if process.stdin is None:
+                raise AssertionError("a pipe was asked for")
+            process.stdin.write(frame(order.text))
+            if await self._is_ready_soon(hears):
+                self.is_ready = True
+                on_ready()
+            elif process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+            return await process.wait()
+        finally:
+            os.close(hears)
+            self.is_ready = False
+            if self._process is not None:
+                mark_process_dead(self._process.pid)  # type: ignore[no-untyped-call]
+
+    async def _is_ready_soon(self, hears: int) -> bool:
+        """Wait until the worker has said so, or has closed its pipe without a word."""
+        loop = asyncio.get_running_loop()
+        heard: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(hears, heard.set_result, None)
+        try:
+            async with asyncio.timeout(_START_S):
+                await heard
+        except TimeoutError:
+            _log.error("worker %d did not get ready in %g seconds", self.number, _START_S)
+            return False
+        finally:
+            loop.remove_reader(hears)
+        return os.read(hears, len(READY)) == READY
+
+    def tell(self, text: str) -> None:
+        """Have it read the settings again."""
+        process = self._process
+        if process is not None and process.stdin is not None and process.returncode is None:
+            process.stdin.write(frame(text))
+
+    def signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+
+class Workers:
+    """All of them. `on_death` is awaited when one has ended that was not told to."""
+
+    def __init__(
+        self, sockets: Sequence[Sequence[socket.socket]], order: Order, on_death: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._workers = [Worker(number, each) for number, each in enumerate(sockets)]
+        self._order = order
+        self._on_death = on_death
+        self._stopping = False
+        self._keepers: list[asyncio.Task[None]] = []
+
+    @property
+    def ready(self) -> int:
+        """How many serve now."""
+        return sum(worker.is_ready for worker in self._workers)
+
+    async def start(self) -> bool:
+        """Start all; False: one of them has ended instead of serving."""
+        loop = asyncio.get_running_loop()
+        began: list[asyncio.Future[bool]] = [loop.create_future() for _ in self._workers]
+        for worker, serves in zip(self._workers, began, strict=True):
+            self._keepers.append(loop.create_task(self._keep(worker, serves), name=f"worker {worker.number}"))
+        return all(await asyncio.gather(*began))
+
+    def tell(self, text: str) -> None:
+        """Have all read the settings again, and those that are started later begin with them."""
+        self._order = Order(self._order.config, text, self._order.lock, self._order.drain_s)
+        for worker in self._workers:
+            worker.tell(text)
+
+    async def stop(self) -> None:
+        """Let what has begun end, then end them all; nobody listens any more."""
+        self._stopping = True
+        for worker in self._workers:
+            for each in worker.sockets:
+                each.close()
+            worker.signal(signal.SIGTERM)
+        if not self._keepers:
+            return
+        _, late = await asyncio.wait(self._keepers, timeout=self._order.drain_s + _CUT_OFF_S)
+        if late:
+            for worker in self._workers:
+                worker.signal(signal.SIGKILL)
+            await asyncio.wait(late)
+
+    async def _keep(self, worker: Worker, serves: asyncio.Future[bool]) -> None:
+        """Have a process in this place, one after the other; `serves` is told whether the first one has begun."""
+        loop = asyncio.get_running_loop()
+        pause_s = _FIRST_PAUSE_S
+
+        def begun() -> None:
+            if not serves.done():
+                serves.set_result(True)
+
+        while not self._stopping:
+            began_s = loop.time()
+            try:
+                code = await worker.run(self._order, begun)
+            except OSError as error:  # no process, no memory, no descriptor
+                _log.error("worker %d could not be started: %s", worker.number, error)
+                code = 1
+            if not serves.done():
+                serves.set_result(False)
+                return
+            if self._stopping:
+                return
+            _log.error("worker %d has ended (%s), another takes its place", worker.number, _how(code))
+            await self._tell_of_death()
+            if loop.time() - began_s >= _STEADY_S:
+                pause_s = _FIRST_PAUSE_S
+            else:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _tell_of_death(self) -> None:
+        try:
+            await self._on_death()
+        except Exception:  # noqa: BLE001  (the sweeper comes again)
+            _log.exception("what a worker has left could not be ended yet")
+
+
+def _environment() -> dict[str, str]:
+    """This process's, with the same program on the module path."""
+    home = str(Path(gateway.__file__).resolve().parent.parent)
+    paths = [home, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return dict(os.environ) | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+
+
+def _how(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,318 @@
+"""Several workers on one address: real processes, really killed, told things, and stopped."""
+
+import os
+import signal
+import ssl
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from tests.support.caller import Caller, complete_document, refused
+from tests.support.gateway import Gateway, GatewayError, Settings, write_certificate
+from tests.support.oracle import at_rest, open_intents, rows, usage_is_the_sum_of_the_objects
+from tests.support.racers import race
+from tests.support.raw_http import Answer, BrokenAnswer, Connection, Request, eventually
+from tests.support.signer import UNSIGNED, Signer
+
+BUCKET = "demo-media"
+TWO: Settings = {"server": {"workers": 2}, "limits": {"drain_s": 5.0}}
+POLICY = 'project = "demo"\n[categories.media]\nquota = { objects = %d }\n[principals.ops]\nrole = "admin"\n'
+OTHER = 'project = "other"\n[principals.ops]\nrole = "admin"\n'
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    with Gateway(tmp_path, settings=TWO) as running:
+        yield running
+
+
+def workers_of(gateway: Gateway) -> list[int]:
+    """The processes that answer requests."""
+    found = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
+    return [int(pid) for pid in found if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def who(answer: Answer) -> str:
+    """Each worker has a host id of its own."""
+    return answer.header("x-amz-id-2") or ""
+
+
+@contextmanager
+def connections_to_each(caller: Caller, count: int = 2) -> Iterator[list[Connection]]:
+    """A connection to each worker; the kernel spreads them by the client's port."""
+    found: dict[str, Connection] = {}
+    spare: list[Connection] = []
+    try:
+        while len(found) < count:
+            connection = caller.connect()
+            answer = connection.exchange(caller.signed("HEAD", f"/{BUCKET}"))
+            if who(answer) in found:
+                spare.append(connection)
+            else:
+                found[who(answer)] = connection
+        yield list(found.values())
+    finally:
+        for connection in [*found.values(), *spare]:
+            connection.close()
+
+
+def test_what_one_worker_stores_every_worker_has_at_once(gateway):
+    caller = Caller.of(gateway)
+    with connections_to_each(caller) as (first, second):
+        for number in range(50):
+            body = b"%d" % number
+            writer, reader = (first, second) if number % 2 else (second, first)
+            assert writer.exchange(caller.signed("PUT", f"/{BUCKET}/k", body)).status == 200
+            assert reader.exchange(caller.signed("GET", f"/{BUCKET}/k")).body == body
+        assert first.exchange(caller.signed("DELETE", f"/{BUCKET}/k")).status == 204
+        assert second.exchange(caller.signed("GET", f"/{BUCKET}/k")).status == 404
+
+
+def test_a_key_that_is_disabled_and_a_policy_that_is_applied_count_at_every_worker(gateway):
+    caller = Caller.of(gateway)
+    access_key_id, secret = gateway.create_key("demo")
+    another = Caller(caller.host, caller.port, Signer(access_key_id, secret))
+    with connections_to_each(another) as connections:
+        gateway.command("keys", "disable", access_key_id)
+        for connection in connections:
+            refused(connection.exchange(another.signed("GET", f"/{BUCKET}")), 403, "InvalidAccessKeyId")
+    with connections_to_each(caller) as connections:
+        policy = gateway.directory / "policies" / "demo.toml"
+        policy.write_text(
+            policy.read_text()
+            + '\n[[statements]]\neffect = "deny"\nprincipals = ["*"]\nactions = ["s3:PutObject"]\nresources = ["*"]\n'
+        )
+        gateway.command("policy", "apply")
+        for connection in connections:
+            refused(connection.exchange(caller.signed("PUT", f"/{BUCKET}/k", b"x")), 403, "AccessDenied")
+
+
+def test_a_worker_that_is_killed_is_replaced_and_what_it_had_begun_is_undone(gateway):
+    caller = Caller.of(gateway)
+    before = workers_of(gateway)
+    assert len(before) == 2
+    with connections_to_each(caller) as connections:
+        for connection in connections:
+            request = caller.signer.sign(caller.request("PUT", f"/{BUCKET}/half", b"u" * 100_000), payload=UNSIGNED)
+            connection.send(request.encode()[:-1])
+        assert eventually(lambda: open_intents(gateway) == 2)
+        os.kill(before[0], signal.SIGKILL)
+        assert eventually(lambda: len(set(workers_of(gateway)) - set(before)) == 1)
+        assert eventually(lambda: open_intents(gateway) == 1), "the living worker's upload goes on"
+        ended = []
+        for connection in connections:
+            with suppress(BrokenAnswer, ConnectionError):
+                connection.send(b"u")
+                ended.append(connection.answer("PUT").status)
+        assert ended == [200]
+    assert eventually(lambda: at_rest(gateway))
+    with connections_to_each(caller):
+        pass
+    assert "worker" in gateway.stderr()
+    assert "signal 9" in gateway.stderr()
+
+
+def test_x34_workers_that_die_again_and_again_lose_nothing_that_was_acknowledged(gateway):
+    caller = Caller.of(gateway)
+    kept: dict[str, bytes] = {}
+    stop, written = threading.Event(), threading.Event()
+
+    def write(lane: int) -> None:
+        number = 0
+        while not stop.is_set():
+            key, body = f"{lane}-{number % 20}", f"{lane} {number}".encode() * 50
+            number += 1
+            try:
+                if caller.ask(caller.signed("PUT", f"/{BUCKET}/{key}", body), timeout_s=30).status == 200:
+                    kept[key] = body
+                    written.set()
+                else:
+                    kept.pop(key, None)
+            except (BrokenAnswer, ConnectionError, TimeoutError):
+                kept.pop(key, None)  # nobody knows
+
+    with ThreadPoolExecutor(6) as pool:
+        lanes = [pool.submit(write, lane) for lane in range(6)]
+        for _ in range(6):
+            assert eventually(lambda: len(workers_of(gateway)) == 2)
+            for _ in range(5):
+                written.clear()
+                assert written.wait(30)
+            os.kill(workers_of(gateway)[0], signal.SIGKILL)
+        stop.set()
+        for lane in lanes:
+            lane.result()
+    assert kept
+    for key, body in kept.items():
+        assert caller.get(BUCKET, key).body == body
+    assert eventually(lambda: at_rest(gateway))
+    usage_is_the_sum_of_the_objects(gateway)
+
+
+def test_connections_wait_for_the_next_worker_where_one_has_died(tmp_path):
+    with Gateway(tmp_path, settings=TWO) as gateway:
+        caller = Caller.of(gateway)
+        for pid in workers_of(gateway):
+            os.kill(pid, signal.SIGKILL)
+        assert [caller.ask(caller.signed("HEAD", f"/{BUCKET}"), timeout_s=30).status for _ in range(8)] == [200] * 8
+
+
+def test_a_second_gateway_on_the_store_does_not_start(gateway):
+    with pytest.raises(GatewayError, match="another process serves"):
+        gateway.command("serve")
+    assert len(workers_of(gateway)) == 2
+
+
+def test_workers_end_when_their_keeper_is_gone_and_only_then_another_gateway_starts(tmp_path):
+    gateway = Gateway(tmp_path, settings=TWO).start()
+    try:
+        caller = Caller.of(gateway)
+        caller.put(BUCKET, "k", b"kept")
+        workers = workers_of(gateway)
+        assert gateway.process is not None
+        os.kill(gateway.pid, signal.SIGKILL)
+        gateway.process.wait(10)
+        assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), within_s=20)
+        gateway.kill()
+        gateway.start()
+        assert caller.get(BUCKET, "k").body == b"kept"
+    finally:
+        gateway.stop()
+
+
+def is_stored(connection: Connection, put: Request) -> bool:
+    return connection.exchange(put).status == 200
+
+
+def set_limits(gateway: Gateway, old: str, new: str) -> None:
+    text = gateway.config.read_text()
+    assert old in text
+    gateway.config.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("workers", [1, 2], ids=["one worker", "two workers"])
+def test_settings_are_read_again_on_sighup_where_they_can_be(tmp_path, workers):
+    settings: Settings = {
+        "server": {"workers": workers},
+        "limits": {"max_object_size": "10KiB", "upload_expiry_s": 86400},
+    }
+    with Gateway(tmp_path, settings=settings) as gateway:
+        caller = Caller.of(gateway)
+        too_large = caller.signed("PUT", f"/{BUCKET}/k", bytes(20_000))
+        with connections_to_each(caller, workers) as connections:
+            for connection in connections:
+                refused(connection.exchange(too_large), 400, "EntityTooLarge")
+        set_limits(gateway, "10KiB", "10KiB nonsense")
+        os.kill(gateway.pid, signal.SIGHUP)
+        assert eventually(lambda: "the old ones stay in force" in gateway.stderr())
+        set_limits(gateway, "10KiB nonsense", "30KiB")
+        set_limits(gateway, "86400", "96400")
+        os.kill(gateway.pid, signal.SIGHUP)
+        assert eventually(lambda: "only a new start takes up: [limits] upload_expiry_s" in gateway.stderr())
+        assert "new: [limits] max_object_size" in gateway.stderr()
+        for _ in range(workers):
+            assert eventually(lambda: caller.ask(too_large).status == 200)
+        with connections_to_each(caller, workers) as connections:
+            for connection in connections:
+                assert eventually(partial(is_stored, connection, too_large))
+        if workers > 1:  # those that are started later have them too
+            for pid in workers_of(gateway):
+                os.kill(pid, signal.SIGKILL)
+            with connections_to_each(caller, workers) as connections:
+                for connection in connections:
+                    assert connection.exchange(too_large).status == 200
+
+
+@pytest.mark.parametrize("workers", [1, 2], ids=["one worker", "two workers"])
+def test_a_new_certificate_is_served_after_sighup(tmp_path, workers):
+    with Gateway(tmp_path, tls=True, settings={"server": {"workers": workers}}) as gateway:
+        before = certificate_of(gateway)
+        (gateway.directory / "cert.pem").unlink()
+        write_certificate(gateway.directory)
+        os.kill(gateway.pid, signal.SIGHUP)
+        for _ in range(4 * workers):
+            assert eventually(lambda: certificate_of(gateway) != before)
+
+
+def certificate_of(gateway: Gateway) -> str:
+    return ssl.get_server_certificate((gateway.host, gateway.port))
+
+
+def test_the_keeper_answers_the_health_checks(gateway):
+    for path in ("/-/live", "/-/ready", "/-/metrics"):
+        with urlopen(f"{gateway.admin_endpoint}{path}", timeout=5) as answer:
+            assert answer.status == 200
+
+
+def counted(gateway: Gateway, operation: str) -> float:
+    with urlopen(f"{gateway.admin_endpoint}/-/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    found = [line for line in lines if line.startswith("anbar_requests_total{") and f'"{operation}"' in line]
+    return sum(float(line.rpartition(" ")[2]) for line in found)
+
+
+def test_the_keeper_tells_what_all_workers_have_counted_also_those_that_have_died(gateway):
+    caller = Caller.of(gateway)
+    with connections_to_each(caller) as connections:
+        for connection in connections:
+            for _ in range(5):
+                connection.exchange(caller.signed("PUT", f"/{BUCKET}/k", b"x"))
+    assert eventually(lambda: counted(gateway, "PutObject") == 10)
+    os.kill(workers_of(gateway)[0], signal.SIGKILL)
+    with connections_to_each(caller) as connections:
+        connections[0].exchange(caller.signed("PUT", f"/{BUCKET}/k", b"x"))
+    assert eventually(lambda: counted(gateway, "PutObject") == 11)
+
+
+def test_x25_two_workers_race_for_one_key_and_one_body_wins_whole(gateway):
+    caller = Caller.of(gateway)
+    bodies = [bytes([65 + number]) * (1000 + number) for number in range(16)]
+    with race() as racers:
+        for _ in range(5):
+            jobs = [("PUT", f"/{BUCKET}/one", body, ()) for body in bodies]
+            jobs[5:5] = [("DELETE", f"/{BUCKET}/one", b"", ()), ("DELETE", f"/{BUCKET}/one", b"", ())]
+            assert {status for status, _ in racers.run(caller, jobs)} <= {200, 204}
+            found = caller.get(BUCKET, "one")
+            assert found.status == 404 or found.body in bodies
+    assert eventually(lambda: at_rest(gateway))
+    usage_is_the_sum_of_the_objects(gateway)
+
+
+def test_x25_complete_and_complete_and_abort_of_one_upload_at_two_workers(gateway):
+    caller = Caller.of(gateway)
+    with race() as racers:
+        for number in range(6):
+            upload_id = caller.start_upload(BUCKET, f"m-{number}")
+            part = caller.call("PUT", f"/{BUCKET}/m-{number}?partNumber=1&uploadId={upload_id}", b"p" * 1000)
+            document = complete_document([(1, part.header("etag") or "")])
+            target = f"/{BUCKET}/m-{number}?uploadId={upload_id}"
+            jobs = [("POST", target, document, ())] * 8
+            if number % 2:
+                jobs[3:3] = [("DELETE", target, b"", ())]
+            answers = racers.run(caller, jobs)
+            completed = [status for (method, *_), (status, _) in zip(jobs, answers, strict=True) if method == "POST"]
+            if number % 2 == 0:
+                assert completed == [200] * 8, answers
+            else:
+                assert set(completed) in ({200}, {404}), answers
+            assert caller.get(BUCKET, f"m-{number}").status == completed[0]
+    assert eventually(lambda: at_rest(gateway))
+    usage_is_the_sum_of_the_objects(gateway)
+
+
+def test_a_worker_that_cannot_start_ends_the_gateway_with_its_reason(tmp_path):
+    gateway = Gateway(tmp_path, settings=TWO)
+    (gateway.directory / "sitecustomize.py").write_text(
+        "import sys\nif 'worker' in sys.argv or 'worker' in sys.orig_argv: sys.exit('no worker today')\n"
+    )
+    gateway._environment["PYTHONPATH"] = f"{gateway.directory}:{gateway.environment['PYTHONPATH']}"
+    with pytest.raises(GatewayError, match="a worker did not start"):
+        gateway.start()
+    assert "no worker today" in gateway.stderr()
+    assert rows(gateway, "SELECT count(*) FROM intents") == [(0,)]

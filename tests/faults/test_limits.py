@@ -1,0 +1,125 @@
+"""Limits on what one client can take: rates, connections, slowness. Refusals are S3's, others are served meanwhile."""
+
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.caller import Caller, refused
+from tests.support.gateway import Gateway, Settings
+from tests.support.oracle import at_rest
+from tests.support.raw_http import Connection, eventually
+from tests.support.signer import UNSIGNED, Signer
+
+BUCKET = "demo-media"
+RATE = 20
+
+
+@pytest.fixture
+def limited(tmp_path: Path, request) -> Iterator[Gateway]:
+    with Gateway(tmp_path, settings={"limits": request.param}) as running:
+        yield running
+
+
+def statuses(connection: Connection, caller: Caller, count: int) -> list[int]:
+    return [connection.exchange(caller.signed("HEAD", f"/{BUCKET}")).status for _ in range(count)]
+
+
+@pytest.mark.parametrize("limited", [{"requests_per_key": RATE}], indirect=True)
+def test_who_asks_too_often_with_one_key_is_slowed_down_and_others_are_not(limited):
+    caller, other = Caller.of(limited), Caller.of(limited, other=True)
+    another_key = Caller(caller.host, caller.port, Signer(*limited.create_key("demo")))
+    with caller.connect() as connection:
+        found = statuses(connection, caller, 10 * RATE)
+        assert 503 in found
+        assert found.count(200) >= RATE
+        answer = connection.exchange(caller.signed("GET", f"/{BUCKET}"))
+        if answer.status != 200:  # the bucket may have filled a little meanwhile
+            refused(answer, 503, "SlowDown")
+            assert answer.header("retry-after")
+        assert another_key.ask(another_key.signed("HEAD", f"/{BUCKET}")).status == 200
+        assert other.ask(other.signed("HEAD", "/other-media")).status == 200
+        assert eventually(lambda: connection.exchange(caller.signed("HEAD", f"/{BUCKET}")).status == 200)
+
+
+@pytest.mark.parametrize("limited", [{"requests_per_key": RATE}], indirect=True)
+def test_a_forged_signature_takes_nothing_of_anybodys_rate(limited):
+    caller = Caller.of(limited)
+    forger = Caller(caller.host, caller.port, Signer(caller.signer.access_key_id, "x" * 40))
+    with caller.connect() as connection:
+        for _ in range(10 * RATE):
+            assert connection.exchange(forger.signed("HEAD", f"/{BUCKET}")).status == 403
+        assert statuses(connection, caller, 5) == [200] * 5
+
+
+@pytest.mark.parametrize("limited", [{"requests_per_address": RATE}], indirect=True)
+def test_who_asks_too_often_from_one_address_is_slowed_down_before_any_signature_is_checked(limited):
+    caller = Caller.of(limited)
+    forger = Caller(caller.host, caller.port, Signer(caller.signer.access_key_id, "x" * 40))
+    with caller.connect() as connection:
+        found = [connection.exchange(forger.signed("HEAD", f"/{BUCKET}")).status for _ in range(10 * RATE)]
+    assert set(found) == {403, 503}
+
+
+def test_the_address_is_what_a_trusted_proxy_says_of_it(tmp_path):
+    settings: Settings = {"server": {"trusted_proxies": ["127.0.0.1"]}, "limits": {"requests_per_address": RATE}}
+    with Gateway(tmp_path, settings=settings) as gateway:
+        caller = Caller.of(gateway)
+        with caller.connect() as connection:
+            for number in range(5 * RATE):
+                head = caller.signed("HEAD", f"/{BUCKET}").with_header("X-Forwarded-For", f"10.0.0.{number % 50}")
+                assert connection.exchange(head).status == 200
+            flood = caller.signed("HEAD", f"/{BUCKET}").with_header("X-Forwarded-For", "10.1.1.1")
+            assert 503 in [connection.exchange(flood).status for _ in range(10 * RATE)]
+
+
+@pytest.mark.parametrize("limited", [{"max_connections": 8}], indirect=True)
+def test_a_connection_that_is_too_many_is_told_so_and_those_that_are_open_go_on(limited):
+    caller = Caller.of(limited)
+    with ExitStack() as opened:
+        connections = [opened.enter_context(caller.connect()) for _ in range(8)]
+        assert [connection.exchange(caller.signed("HEAD", f"/{BUCKET}")).status for connection in connections] == [
+            200
+        ] * 8
+        for _ in range(20):
+            with caller.connect() as one_more:
+                refused(one_more.answer(), 503, "SlowDown")
+                assert one_more.ended()
+        assert statuses(connections[0], caller, 3) == [200] * 3
+    assert eventually(lambda: caller.ask(caller.signed("HEAD", f"/{BUCKET}")).status == 200)
+
+
+@pytest.mark.parametrize("limited", [{"connections_per_address": 4}], indirect=True)
+def test_connections_of_one_address_are_counted(limited):
+    caller = Caller.of(limited)
+    with ExitStack() as opened:
+        for _ in range(4):
+            assert opened.enter_context(caller.connect()).exchange(caller.signed("HEAD", f"/{BUCKET}")).status == 200
+        with caller.connect() as one_more:
+            refused(one_more.answer(), 503, "SlowDown")
+        with socket.create_connection((caller.host, caller.port), source_address=("127.0.0.2", 0)) as elsewhere:
+            elsewhere.settimeout(10)
+            elsewhere.sendall(caller.signed("HEAD", f"/{BUCKET}").encode())
+            assert elsewhere.recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize("limited", [{"body_gap_timeout_s": 1.0, "min_upload_rate": "10KiB"}], indirect=True)
+def test_a_body_that_trickles_is_cut_off_and_one_that_flows_is_not(limited):
+    caller = Caller.of(limited)
+    request = caller.signer.sign(caller.request("PUT", f"/{BUCKET}/slow", b"s" * 100_000), payload=UNSIGNED)
+    with caller.connect() as connection:
+        connection.send(request.head())
+        answered = False
+        for _ in range(100):  # ten bytes at a time, always before a gap would be too long
+            connection.send(b"s" * 10)
+            if select.select([connection.socket], [], [], 0.1)[0]:
+                answered = True
+                break
+        assert answered
+        refused(connection.answer("PUT"), 400, "RequestTimeout")
+    caller.put(BUCKET, "quick", b"q" * 100_000)
+    assert eventually(lambda: at_rest(limited))
+    assert caller.keys(BUCKET) == ["quick"]
