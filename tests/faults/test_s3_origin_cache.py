@@ -1,5 +1,6 @@
 """Bodies that are kept close, as clients and the origin's journal see it: asked for once, and never stale."""
 
+import json
 import shutil
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -274,3 +275,24 @@ def test_a_cache_that_is_deleted_is_no_reason_to_fail(tmp_path: Path):
         shutil.rmtree(tmp_path / "var" / "cache")
         for _ in range(2):
             assert caller.get(BUCKET, "large").body == LARGE
+
+
+def test_two_workers_share_the_disk_and_neither_gives_what_is_old(tmp_path: Path):
+    """Each request comes on a connection of its own, to whichever worker the system picks."""
+    settings: dict[str, dict[str, object]] = {"cache": {**DISK["cache"]}, "server": {"workers": 2}}
+    with ScriptedOrigin() as origin, s3_gateway(tmp_path, origin, settings=settings, policies=POLICIES) as gateway:
+        caller = Caller.of(gateway)
+        for body in (LARGE, LARGE[::-1], SMALL * 50_000):
+            caller.put(BUCKET, "shared", body)
+            origin.clear_journal()
+            for _ in range(12):
+                assert caller.get(BUCKET, "shared").body == body
+            assert reads(origin, "shared") == 1
+        told = json.loads(gateway.command("cache", "stats", "--json"))
+        assert len(told["workers"]) == 2
+        assert sum(worker["requests"] for worker in told["workers"]) == 3
+        gateway.command("cache", "purge")
+        origin.clear_journal()
+        for _ in range(12):
+            assert caller.get(BUCKET, "shared").body == SMALL * 50_000
+        assert reads(origin, "shared") == 1
