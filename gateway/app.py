@@ -14,6 +14,7 @@ from gateway.policy_watch import AUTHOR, PolicyWatch
 from gateway.rulebook import Rulebook, apply_folder, read_folder
 from gateway.sigv4.signature import Verifier
 from gateway.startup import (
+    Caching,
     check_seals,
     left_buckets,
     measured_otherwise,
@@ -46,7 +47,9 @@ async def build_services(settings: Settings, *, beside: bool = False) -> AsyncIt
             for line in measured_otherwise(settings.store.path, settings.origins):
                 _log.warning("%s", line)
             await check_seals(store, settings.secrets.key_ring)
-        async with open_rooms(settings, store, beside=beside) as rooms:
+        serves = beside or settings.server.worker_count == 1
+        caching = Caching.SERVING if serves else Caching.OFF
+        async with open_rooms(settings, store, beside=beside, caching=caching) as rooms:
             if not beside:
                 await recover(rooms)
             rulebook = await (_rulebook_beside(settings, store) if beside else _open_rulebook(settings, store))

@@ -280,7 +280,8 @@ class Cache(Table):
     )
     memory_bytes: Size = Field(
         default=128 * MIB,
-        description="How much each worker may hold in memory; with a `path` only pieces of up to 128 KiB. 0: nothing.",
+        description="How much each worker may hold in memory; blocks of more than 128 KiB leave it once they are on "
+        "disk. 0: nothing.",
     )
 
 

@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
+from enum import Enum, unique
 from pathlib import Path
 from typing import NoReturn
 
@@ -57,29 +58,38 @@ class TlsError(Exception):
     """The files of `[server] tls` cannot be served with; the text names the file."""
 
 
+@unique
+class Caching(Enum):
+    """What a process has to do with the cache."""
+
+    OFF = "nothing"
+    SERVING = "it keeps what its clients read"
+    WARMING = "it reads so that others find it on disk"
+
+
 @contextlib.asynccontextmanager
 async def open_rooms(
-    settings: Settings, store: Store, *, beside: bool = False, warming: bool = False
+    settings: Settings, store: Store, *, beside: bool = False, caching: Caching = Caching.OFF
 ) -> AsyncIterator[Rooms]:
     """What operations on objects need; at the end it waits for what they have begun, and closes the origins.
 
-    `beside`: another process may be serving, and keeps what is read; `warming`: this one does, too.
+    `beside`: another process may be serving.
     Raises StartError; OriginError: an origin is another one, or not there.
     """
     background, hashing, memory = Background(), Threads(_HASHING_THREADS, "hash"), StreamMemory()
     budget = MemoryBudget(settings.limits.memory_budget // settings.server.worker_count)
     origins: dict[str, Origin] = {}
-    board = Board(board_path(settings.store.path) if warming or not beside else None)
-    tiers = _open_tiers(settings.cache, board, budget, background, write_through=warming)
+    board = Board(board_path(settings.store.path) if caching is not Caching.OFF else None)
+    tiers = _open_tiers(settings.cache, board, budget, background, write_through=caching is Caching.WARMING)
     try:
         await confirm_origins(store.database, settings.roots)
         for name, origin in settings.origins.items():
             origins[name] = open_origin(name, origin, beside=beside, memory=memory)
         await remember_origins(store.database, settings.roots)
-        if warming or (not beside and _has_s3(settings)):
-            if not beside:
+        if caching is not Caching.OFF and _has_s3(settings):
+            if caching is Caching.SERVING:
                 board.join()
-            await tiers.start(survey=not beside)
+            await tiers.start(survey=caching is Caching.SERVING)
             for name, origin in settings.origins.items():
                 if isinstance(origin, S3OriginSettings):
                     origins[name] = MediaCache(origins[name], tiers)

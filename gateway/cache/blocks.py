@@ -13,6 +13,7 @@ renamed, under the lock that guards the usage; so what the usage says and what l
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -93,9 +94,9 @@ class Blocks:
 
     def prepare(self) -> None:
         """Make what is missing, after which everything else may be called."""
-        for folder in (self.root, self.root / "fresh", self.root / "blocks"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chmod(self.root, 0o700)
+        self._take_root()
+        for folder in (self.root / "fresh", self.root / "blocks"):
+            folder.mkdir(mode=0o700, exist_ok=True)
         with self._mutex:
             self._close_files()
             self._key = _load_key(self.root / "key")
@@ -227,6 +228,13 @@ class Blocks:
         except OSError:
             return True
         return True
+
+    def _take_root(self) -> None:
+        """A directory that holds something else is not made a cache: its rights are somebody else's business."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (self.root / "key").exists() and any(self.root.iterdir()):
+            raise FileExistsError(errno.EEXIST, "something else lies there", str(self.root))
+        os.chmod(self.root, 0o700)
 
     def _place(self, fresh: Path, name: bytes, still_wanted: Callable[[], bool]) -> bool:
         target = self._path(name)

@@ -188,12 +188,13 @@ class DiskTier:
         if self._ready:
             self._blocks.unclaim(name)
 
-    async def discard(self, name: bytes) -> None:
-        """A block is wanted no more."""
-        self._drop([name], count=0)
-        self._admission.discard(name)
+    async def discard(self, names: Sequence[bytes]) -> None:
+        """Some blocks are wanted no more."""
+        self._drop(names, count=0)
+        for name in names:
+            self._admission.discard(name)
         try:
-            await self._threads.run(self._remove, [name])
+            await self._threads.run(self._remove, names)
         except OSError as error:
             self._trouble(error)
 
@@ -213,11 +214,12 @@ class DiskTier:
                 await self._threads.run(lambda: opened.append(self._blocks.open(name, known)))
             except FileNotFoundError:
                 self._admission.discard(name)
+                self._stamps.pop(name, None)
                 return None
             except Damaged as damage:
                 self._board.counts[DAMAGED] += 1
                 _log.warning("a block of the cache is dropped: %s", damage)
-                await self.discard(name)
+                await self.discard([name])
                 return None
             except OSError as error:
                 self._trouble(error)

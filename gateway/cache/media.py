@@ -7,12 +7,16 @@ gives for it was asked for by the ETag that the catalog knows.
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from gateway.bounded import BoundedMap
 from gateway.cache.flights import Source
 from gateway.cache.names import BLOCK, block_name
 from gateway.cache.readers import BlockReader, HeldReader
 from gateway.cache.tiers import Tiers
 from gateway.origin.base import Begun, BodyMeta, BodyReader, BodyWriter, Checked, KeptAs, Origin, PartBody, StoredBody
 from gateway.origin.survey import Survey
+
+_REMEMBERED: Final = 10_000
+"""Bodies whose place is remembered, until something is heard of it."""
 
 _LOOK_AT: Final = 1024
 """Blocks of one request that are counted, kept or not."""
@@ -27,12 +31,14 @@ _ASK_EARLY: Final = 8
 class MediaCache:
     """An origin in front of another one; implements gateway.origin.base.Origin.
 
-    Only `open` is its own, and only of bodies that may be kept.
+    Only `open` is its own, and only of bodies that may be kept; and what was kept of a body goes when the body does, as
+    far as it is remembered where that lay.
     """
 
     def __init__(self, origin: Origin, tiers: Tiers) -> None:
         self._origin = origin
         self._tiers = tiers
+        self._lying: BoundedMap[str, KeptAs] = BoundedMap(_REMEMBERED)
 
     def at_hand(self, kept_as: KeptAs, offset: int, size: int) -> HeldReader | None:
         """`size` bytes from `offset`, if they can be had at once, without waiting for anything."""
@@ -59,6 +65,7 @@ class MediaCache:
         held = self.at_hand(kept_as, offset, size)
         if held is not None:
             return held
+        self._lying.put(location, kept_as)
         reader = BlockReader(self._tiers, Source(self._origin, location, etag, kept_as), offset, offset + size)
         try:
             await self._prepare(reader, kept_as.name, offset, offset + size)
@@ -138,7 +145,13 @@ class MediaCache:
     async def copy(
         self, source: str, offset: int, size: int, target: str, meta: BodyMeta | None, etag: str | None = None
     ) -> str | None:
-        return await self._origin.copy(source, offset, size, target, meta, etag)
+        """A body that goes to its object's own key stays what it is."""
+        copied = await self._origin.copy(source, offset, size, target, meta, etag)
+        body = self._lying.get(source)
+        if body is not None and meta is not None and (meta.bucket, meta.key) == (body.bucket, body.key):
+            self._lying.discard(source)
+            self._lying.put(target, body)
+        return copied
 
     async def begin_upload(self, location: str, meta: BodyMeta) -> str:
         return await self._origin.begin_upload(location, meta)
@@ -153,6 +166,10 @@ class MediaCache:
         self, location: str, write_id: str = "", etag: str | None = None, *, begun: Begun | None = None
     ) -> None:
         await self._origin.delete(location, write_id, etag, begun=begun)
+        body = self._lying.get(location)
+        if body is not None:
+            self._lying.discard(location)
+            self._tiers.drop(body)
 
     async def close(self) -> None:
         await self._origin.close()

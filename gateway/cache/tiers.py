@@ -20,11 +20,13 @@ from gateway.cache.board import EVICTIONS, HIT_BYTES, HITS, MISS_BYTES, MISSES, 
 from gateway.cache.disk import DiskTier, Start, read_now
 from gateway.cache.flights import Flight, Flights, Source
 from gateway.cache.memory import Block, MemoryTier
-from gateway.cache.names import BLOCK
+from gateway.cache.names import BLOCK, block_count, block_name
+from gateway.origin.base import KeptAs
 
 SMALL: Final = 128 << 10
 """Bytes of the largest block that stays in memory once it is on disk: above it, sendfile is cheaper."""
 
+_DROPPED: Final = 4096
 _LAST_WRITES_S: Final = 5.0
 _log = logging.getLogger("anbar.cache")
 
@@ -136,6 +138,16 @@ class Tiers:
         if self.disk is None:
             return os.pread(file.fd, size, offset)
         return await self.disk.read(file, offset, size)
+
+    def drop(self, body: KeptAs) -> None:
+        """A body is gone: so are its blocks, in the end; those of a huge one make room by themselves."""
+        names = [block_name(body.name, index) for index in range(min(block_count(body.size), _DROPPED))]
+        for name in names:
+            self.memory.discard(name)
+        if self.disk is not None:
+            on_disk = [name for name in names if self.disk.knows(name)]
+            if on_disk:
+                self._start(self.disk.discard(on_disk), "cache drop")
 
     def hit(self, size: int) -> None:
         counts = self.board.counts

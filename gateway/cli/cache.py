@@ -149,7 +149,7 @@ async def _warm(installation: Installation, targets: list[tuple[str, str]]) -> l
     import asyncio
 
     from gateway.origin.errors import OriginError
-    from gateway.startup import StartError, open_rooms
+    from gateway.startup import Caching, StartError, open_rooms
 
     progress = Progress()
     waiting, failed = iter(targets), []
@@ -164,7 +164,7 @@ async def _warm(installation: Installation, targets: list[tuple[str, str]]) -> l
     try:
         async with (
             open_whole_store(installation.settings) as store,
-            open_rooms(installation.settings, store, beside=True, warming=True) as rooms,
+            open_rooms(installation.settings, store, beside=True, caching=Caching.WARMING) as rooms,
         ):
             await asyncio.gather(*[work(rooms) for _ in range(_AT_A_TIME)])
     except (OriginError, StartError) as error:

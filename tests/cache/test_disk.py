@@ -14,6 +14,7 @@ from gateway.cache.block_file import Damaged
 from gateway.cache.blocks import Blocks
 from gateway.cache.board import Board
 from gateway.cache.names import BLOCK, block_name, block_path
+from gateway.origin.base import BodyMeta
 from tests.support.memory_origin import MemoryOrigin
 from tests.support.warm import Worker, worker
 
@@ -300,12 +301,13 @@ async def test_a_cache_that_is_deleted_is_made_anew(path, caplog):
         assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
 
 
-@pytest.mark.parametrize("what", ["a file", "a file in it"])
+@pytest.mark.parametrize("what", ["a file", "a file in it", "something else"])
 async def test_a_place_where_no_directory_can_be_is_no_reason_to_fail(path, what, caplog):
     if what == "a file":
         path.write_text("not a directory")
     else:
-        path.mkdir()
+        path.mkdir(mode=0o755)
+        (path / ("key" if what == "a file in it" else "other")).write_text("")
         (path / "blocks").write_text("")
     async with worker(path=path) as warm:
         for _ in range(2):
@@ -313,6 +315,9 @@ async def test_a_place_where_no_directory_can_be_is_no_reason_to_fail(path, what
             assert await warm.ask("big") == ("miss", LARGE[:BIG])
             await warm.rest()
         assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
+    if what == "something else":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o755
+        assert sorted(each.name for each in path.iterdir()) == ["blocks", "other"]
 
 
 async def test_blocks_of_every_size_stay_within_bounds(path):
@@ -383,6 +388,24 @@ async def test_where_other_workers_look_everything_is_put_at_once(path, tmp_path
         assert file_of(warm, path, "once").exists()
     two.close()
     one.close()
+
+
+async def test_what_is_deleted_goes_and_what_is_moved_to_its_key_stays(path):
+    async with worker(path=path) as warm:
+        warm.put("large", LARGE)
+        warm.put("small", SMALL)
+        for key in ("large", "small"):
+            await warm.get(key)
+        await warm.rest()
+        location, etag, kept_as = warm.rows["large"]
+        await warm.cache.copy(location, 0, len(LARGE), "media/home", BodyMeta("media", "large", "ops", "2"), etag)
+        await warm.cache.delete(location)
+        assert warm.cache.at_hand(kept_as, 0, 10) is not None
+        await warm.cache.delete("media/home")
+        await warm.rest()
+        assert warm.cache.at_hand(kept_as, 0, 10) is None
+        assert await warm.ask("small") == ("hit", SMALL)
+        assert lying(path) == 8192
 
 
 def test_a_count_that_a_crash_left_wrong_is_set_right(path):

@@ -279,15 +279,29 @@ async def _writer(warm: Worker, rng: random.Random) -> None:
     warm.put("key", BODIES[version % len(BODIES)], str(version))
 
 
+async def _race(warm: Worker, rng: random.Random) -> None:
+    version = warm.origin.versions["media/key"] + 1
+    warm.put("key", BODIES[version % len(BODIES)], str(version))
+    work = [_reader(warm, rng) for _ in range(4)] + [_writer(warm, rng) for _ in range(rng.randrange(1, 3))]
+    rng.shuffle(work)
+    await asyncio.gather(*work)
+    await _reader(warm, rng)
+
+
 @pytest.mark.parametrize("first", range(0, 3000, 500))
 async def test_no_order_of_gets_and_puts_gives_old_bytes_for_a_new_etag_or_a_mix(first):
     """Every read and every write gives way to the others a random number of times."""
     for seed in range(first, first + 500):
         rng = random.Random(seed)
         async with worker(MemoryOrigin(own_keys=True), memory=rng.choice([1 << 20, 8 << 20])) as warm:
-            version = warm.origin.versions["media/key"] + 1
-            warm.put("key", BODIES[version % len(BODIES)], str(version))
-            work = [_reader(warm, rng) for _ in range(4)] + [_writer(warm, rng) for _ in range(rng.randrange(1, 3))]
-            rng.shuffle(work)
-            await asyncio.gather(*work)
-            await _reader(warm, rng)
+            await _race(warm, rng)
+
+
+@pytest.mark.parametrize("write_through", [False, True])
+async def test_no_order_does_so_with_a_disk_either(tmp_path, write_through):
+    """The disk is small, so that blocks come and go."""
+    async with worker(path=tmp_path, disk=3 << 20, memory=6 << 20, write_through=write_through) as warm:
+        for seed in range(100):
+            await _race(warm, random.Random(seed))
+        await warm.rest()
+        assert warm.counted("damaged") == 0

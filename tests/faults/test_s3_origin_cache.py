@@ -1,5 +1,6 @@
 """Bodies that are kept close, as clients and the origin's journal see it: asked for once, and never stale."""
 
+import json
 import shutil
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from tests.support.origin_faults import Cut, Fail
 from tests.support.raw_http import Answer, BrokenAnswer, eventually
 from tests.support.s3_gateway import BUCKET, held_by_rows, s3_gateway
 from tests.support.scripted_origin import ScriptedOrigin
+from tests.support.signer import BOUNDARY, form_body, post_policy
 
 BLOCK = 1 << 20
 CACHED = DEMO_POLICY.replace("[categories.media]\n", "[categories.media]\ncache = true\n")
@@ -122,7 +124,23 @@ def delete_many_and_put(caller: Caller, key: str, body: bytes) -> None:
     caller.put(BUCKET, key, body)
 
 
-MUTATIONS: list[Callable[[Caller, str, bytes], None]] = [put, copy_onto, complete, delete_and_put, delete_many_and_put]
+def send_form(caller: Caller, key: str, body: bytes) -> None:
+    signed = [["starts-with", f"$x-amz-{name}", ""] for name in ("credential", "algorithm", "date")]
+    policy = post_policy([{"bucket": BUCKET}, {"key": key}, *signed])
+    fields = {"key": key, **caller.signer.post_fields(policy)}
+    headers = [("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")]
+    request = caller.request("POST", f"/{BUCKET}", form_body(fields.items(), body), headers)
+    assert caller.ask(request).status == 204
+
+
+MUTATIONS: list[Callable[[Caller, str, bytes], None]] = [
+    put,
+    copy_onto,
+    complete,
+    delete_and_put,
+    delete_many_and_put,
+    send_form,
+]
 
 
 @pytest.mark.parametrize("size", [len(SMALL), BLOCK + 10])
@@ -150,6 +168,17 @@ def test_a_change_behind_our_back_is_never_mixed_with_what_is_kept(caller, origi
     assert caller.call("GET", f"/{BUCKET}/foreign", headers=first).body == old[:10]
     assert caller.get(BUCKET, "foreign").body == new
     assert told(caller.call("GET", f"/{BUCKET}/foreign", headers=first)) == (206, "hit", new[:10])
+
+
+def test_what_reconcile_finds_changed_is_new_at_the_next_get(caller, origin, shared):
+    for key in ("reconciled-small", "reconciled-large"):
+        old, new = (SMALL, b"another") if key.endswith("small") else (LARGE, LARGE[::-1])
+        caller.put(BUCKET, key, old)
+        assert [told(caller.get(BUCKET, key)) for _ in range(2)] == [(200, "miss", old), (200, "hit", old)]
+        origin.put_behind(BUCKET, key, new)
+        shared[0].command("reconcile", "--adopt")
+        assert told(caller.get(BUCKET, key)) == (200, "miss", new)
+        assert told(caller.get(BUCKET, key)) == (200, "hit", new)
 
 
 def test_a_put_in_the_middle_of_a_slow_get_leaves_nothing_old(caller, origin):
@@ -246,3 +275,24 @@ def test_a_cache_that_is_deleted_is_no_reason_to_fail(tmp_path: Path):
         shutil.rmtree(tmp_path / "var" / "cache")
         for _ in range(2):
             assert caller.get(BUCKET, "large").body == LARGE
+
+
+def test_two_workers_share_the_disk_and_neither_gives_what_is_old(tmp_path: Path):
+    """Each request comes on a connection of its own, to whichever worker the system picks."""
+    settings: dict[str, dict[str, object]] = {"cache": {**DISK["cache"]}, "server": {"workers": 2}}
+    with ScriptedOrigin() as origin, s3_gateway(tmp_path, origin, settings=settings, policies=POLICIES) as gateway:
+        caller = Caller.of(gateway)
+        for body in (LARGE, LARGE[::-1], SMALL * 50_000):
+            caller.put(BUCKET, "shared", body)
+            origin.clear_journal()
+            for _ in range(12):
+                assert caller.get(BUCKET, "shared").body == body
+            assert reads(origin, "shared") == 1
+        told = json.loads(gateway.command("cache", "stats", "--json"))
+        assert len(told["workers"]) == 2
+        assert sum(worker["requests"] for worker in told["workers"]) == 3
+        gateway.command("cache", "purge")
+        origin.clear_journal()
+        for _ in range(12):
+            assert caller.get(BUCKET, "shared").body == SMALL * 50_000
+        assert reads(origin, "shared") == 1
