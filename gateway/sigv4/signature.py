@@ -310,6 +310,15 @@ def _check_skew(credentials: Credentials, now_s: int) -> None:
         )
 
 
+def is_alive(credentials: Credentials, now_s: int) -> bool:
+    """May a presigned URL be used at this moment?"""
+    try:
+        _check_life(credentials, now_s)
+    except S3Error:
+        return False
+    return True
+
+
 def _check_life(credentials: Credentials, now_s: int) -> None:
     """A presigned URL is good from its signing time (less the skew) to its end, that second included."""
     expires_s = credentials.expires_s

@@ -36,8 +36,16 @@ class Store:
         """Have something else read anew as well when another process has written; it may raise S3Error: SlowDown."""
         self._followers.append(catch_up)
 
+    @property
+    def generation(self) -> int:
+        """Another number whenever other processes have written, once somebody here has noticed."""
+        return self._asked
+
     def is_fresh(self) -> bool:
-        """Is what is kept in memory what the store says? If not, `refresh` must be awaited first."""
+        """Is what is kept in memory what the store says? If not, `refresh` must be awaited at once.
+
+        A change is told once: whoever hears of it answers for all.
+        """
         return self._read == self._asked and not self.database.changed_elsewhere()
 
     async def refresh(self) -> None:

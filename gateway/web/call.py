@@ -15,7 +15,7 @@ from gateway.policy.model import Identity
 from gateway.policy.spans import Span
 from gateway.rulebook import Rulebook, allowance_of
 from gateway.s3.address import Address, encode_key
-from gateway.s3.operations import Operation, actions_of
+from gateway.s3.operations import PREFLIGHT, Operation, actions_of
 from gateway.sigv4.model import WireRequest
 from gateway.sigv4.signature import Verified, Verifier
 from gateway.store.access_keys import OpenedKey
@@ -78,6 +78,7 @@ class Call:
     found_upload: UploadRecord | None = None
     sts: StsRequest | None = None
     access_key_id: str = ""  # of the key that signed, or that began the session that signed
+    is_repeat: bool = False  # the very same was let in before, and nothing has changed since
 
     @property
     def rooms(self) -> Rooms:
@@ -142,6 +143,13 @@ class Call:
         """What may be stored in this call's bucket, types and groups of them; empty: anything."""
         category = self.rules.policies.bucket(self.bucket.bucket)
         return category.content_types if category is not None else ()
+
+    def forget_admission(self) -> None:
+        """Nothing is known yet of who asks and whether they may."""
+        self.is_repeat = False
+        self.operation = PREFLIGHT
+        self.identity = self.verified = self.found_bucket = self.found_object = None
+        self.access_key_id = ""
 
     def adopts(self, bucket: Bucket) -> bool:
         """Is what others have put at the place of this bucket taken in?"""

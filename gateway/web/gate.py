@@ -20,6 +20,7 @@ from gateway.web.call import Call, Services, check_expected_owner, check_version
 from gateway.web.connection import Request
 from gateway.web.identity import authenticate, settle_uploader
 from gateway.web.rates import Rates
+from gateway.web.repeats import Admitted, Repeats
 from gateway.web.sts import admit_sts, is_sts
 
 _STREAMED = frozenset({"PutObject", "UploadPart"})
@@ -124,6 +125,7 @@ class Gate:
         self._services = services
         self._store = services.store
         self._domains = services.settings.server.domains
+        self._repeats = Repeats(services.store)
         limits, workers = services.settings.limits, services.settings.server.worker_count
         self._by_key = Rates(limits.requests_per_key / workers) if limits.requests_per_key else None
         self._by_address = Rates(limits.requests_per_address / workers) if limits.requests_per_address else None
@@ -136,6 +138,10 @@ class Gate:
         headers = lower_headers(request.fields)
         host = headers.get("host", "")
         _check_framing(request, headers, host)
+        now_s, rules = int(time.time()), self._services.rulebook.rules
+        found = self._repeats.find((request.method, request.target, host), headers, rules, now_s)
+        if found is not None:
+            return self._again(found, request, request_id, headers, now_s)
         raw_path, raw_query = split_target(request.target, headers)
         return Call(
             services=self._services,
@@ -147,8 +153,30 @@ class Gate:
             query=parse_query(raw_query) if raw_query else {},
             headers=headers,
             host=host,
-            now_s=int(time.time()),
-            rules=self._services.rulebook.rules,
+            now_s=now_s,
+            rules=rules,
+        )
+
+    def _again(self, found: Admitted, request: Request, request_id: str, headers: dict[str, str], now_s: int) -> Call:
+        """The call of a request that was let in before."""
+        return Call(
+            services=self._services,
+            request=request,
+            request_id=request_id,
+            wire=WireRequest(request.method, *found.wire, headers),
+            operation=found.operation,
+            address=found.address,
+            query=found.query,
+            headers=headers,
+            host=headers["host"],
+            now_s=now_s,
+            rules=found.rules,
+            identity=found.identity,
+            verified=found.verified,
+            found_bucket=found.bucket,
+            found_object=found.record,
+            access_key_id=found.access_key_id,
+            is_repeat=True,
         )
 
     async def admit(self, call: Call) -> None:
@@ -156,7 +184,11 @@ class Gate:
         if not self._store.is_fresh():
             self._services.verifier.forget()
             await self._store.refresh()
+            call.forget_admission()
             call.rules = self._services.rulebook.rules
+        if call.is_repeat:
+            self._pass_again(call)
+            return
         if self._by_address is not None:
             _slow_down(self._by_address, str(call.address_of_client))
         if call.address.bucket is not None:
@@ -174,6 +206,15 @@ class Gate:
             return  # its handler finds the signature in the form
         settle_uploader(call, call.headers, stores=call.operation.name in _STORES)
         await self._authorise(call)
+        self._repeats.note(call)
+
+    def _pass_again(self, call: Call) -> None:
+        """What is counted of every request."""
+        if self._by_address is not None:
+            _slow_down(self._by_address, str(call.address_of_client))
+        if self._by_key is not None:
+            _slow_down(self._by_key, call.access_key_id)
+        self._store.access_keys.note_use(call.access_key_id, call.now_s)
 
     async def _authorise(self, call: Call) -> None:
         operation = call.operation

@@ -32,8 +32,8 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield running
 
 
-def connections(gateway: Gateway, count: int, **options: int) -> list[Connection]:
-    return [Connection.open(gateway.host, gateway.port, **options) for _ in range(count)]
+def connections(gateway: Gateway, count: int, *, receive_buffer: int | None = None) -> list[Connection]:
+    return [Connection.open(gateway.host, gateway.port, receive_buffer=receive_buffer) for _ in range(count)]
 
 
 def test_n01_hundreds_of_slow_and_idle_connections_are_closed_and_others_served(impatient):

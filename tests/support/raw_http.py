@@ -96,8 +96,18 @@ class Connection:
     received: bytearray = field(default_factory=bytearray)
 
     @classmethod
-    def open(cls, host: str, port: int, *, timeout_s: float = 15.0, receive_buffer: int | None = None) -> Self:
+    def open(
+        cls,
+        host: str,
+        port: int,
+        *,
+        timeout_s: float = 15.0,
+        receive_buffer: int | None = None,
+        source: str | None = None,
+    ) -> Self:
         plain = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        if source is not None:
+            plain.bind((source, 0))
         if receive_buffer is not None:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         plain.settimeout(timeout_s)
