@@ -1,8 +1,6 @@
 """A span for each request, where they are wanted; without the packages, or the wish, nothing of it."""
 
 import asyncio
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,12 +12,12 @@ import pytest
 from gateway import traces as module
 from gateway.origin.s3.places import Place
 from gateway.origin.s3.requests import Request as OriginRequest
-from gateway.traces import Traces, TracesError, open_traces, use
+from gateway.traces import Traces, use
 from gateway.web.dispatch import HANDLERS
 from gateway.web.server import S3Server
 from tests.origin.s3.scripted import LOST, Server, answer, refusal, session_to
 from tests.support.caller import Caller
-from tests.support.gateway import Gateway, GatewayError
+from tests.support.gateway import Gateway
 from tests.support.listening import Listening
 from tests.support.raw_http import Request
 from tests.support.signer import Signer
@@ -188,21 +186,3 @@ def test_a_collector_that_is_not_there_stops_nothing(tmp_path):
     with Gateway(tmp_path, settings={"log": {"traces": True}}, environment=environment) as gateway:
         Caller.of(gateway).put("demo-media", "k", b"bytes")
         assert gateway.stop() == 0
-
-
-def test_without_the_packages_the_start_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    with pytest.raises(TracesError, match=r"requirements-traces\.txt"):
-        open_traces()
-
-
-def test_where_nobody_wants_them_nothing_is_imported(tmp_path):
-    code = "import sys, gateway.app; print([name for name in sys.modules if name.startswith('opentelemetry')])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
-
-
-def test_a_mistaken_wish_is_told(tmp_path):
-    gateway = Gateway(tmp_path, settings={"log": {"traces": "yes"}})
-    with pytest.raises(GatewayError, match=r"log\.traces"):
-        gateway.start()
