@@ -242,6 +242,7 @@ class Serving:
     def _go_on_with(self, settings: Settings) -> None:
         if self._access_log is not None:
             self._access_log.reopen()  # it may have been moved away
+            self._access_log.trust(settings.server.trusted_proxies)
         if self._tls is not None and settings.server.tls is not None:
             try:
                 tls_context(settings.server.tls)  # whether they can be used

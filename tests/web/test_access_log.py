@@ -223,6 +223,8 @@ def test_a_trusted_proxy_is_believed_from_the_right(tmp_path):
     assert remote("192.0.2.1", "203.0.113.9") == "192.0.2.1"
     assert remote("::ffff:192.0.2.1", "") == "192.0.2.1"
     assert remote("10.0.0.1", "nonsense") is None
+    log.trust(())  # the settings were read again
+    assert remote("10.0.0.1", "198.51.100.7, 203.0.113.9") == "10.0.0.1"
     log.close()
 
 
