@@ -302,6 +302,11 @@ class Log(Table):
         default=OFF,
         description='Where each request is logged: "off", "-" for standard output, or a file, which is appended to.',
     )
+    traces: bool = Field(
+        default=False,
+        description="Send traces by OpenTelemetry to where its environment variables say, such as "
+        "`OTEL_EXPORTER_OTLP_ENDPOINT`. It needs the packages of `requirements-traces.txt`.",
+    )
 
 
 class Settings(Table):

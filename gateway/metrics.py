@@ -232,7 +232,31 @@ LOG_LEFT_OUT: Final = _counter(
 )
 BUILD: Final = _gathered("anbar_build_info", "Always 1; the version that runs.", "version")
 
-# --- the cache: its rows come here, and it keeps a Tally
+# --- the cache of S3 origins' bodies
+CACHE_REQUESTS: Final = _counter(
+    "anbar_cache_requests_total",
+    "Reads that the cache was asked for: hit (nothing came from the origin), partial, miss, passed (past the cache for "
+    "want of memory).",
+    "result",
+)
+CACHE_BYTES: Final = _counter(
+    "anbar_cache_asked_bytes_total", "Bytes that were asked for and kept (hit), or fetched (miss).", "result"
+)
+CACHE_FOLLOWERS: Final = _counter(
+    "anbar_cache_followers_total", "Reads that waited for a block that another one was fetching."
+)
+CACHE_FETCHES: Final = _counter("anbar_cache_fetches_total", "Requests to origins, each for one or more blocks.")
+CACHE_FILLS: Final = _counter("anbar_cache_fills_total", "Blocks that came from origins.")
+CACHE_FAILURES: Final = _counter("anbar_cache_failed_fetches_total", "Fetches that came to nothing.")
+CACHE_EVICTIONS: Final = _counter("anbar_cache_evictions_total", "Blocks that made room, in memory and on disk.")
+CACHE_DAMAGED: Final = _counter(
+    "anbar_cache_damaged_blocks_total", "Blocks on disk that were not what was written; they were fetched anew."
+)
+CACHE_ERRORS: Final = _counter("anbar_cache_disk_errors_total", "Errors of the cache's disk.")
+CACHE_MEMORY_BYTES: Final = _gauge("anbar_cache_memory_bytes", "Bytes that the cache holds in memory.")
+CACHE_DISK_BYTES: Final = _gauge(
+    "anbar_cache_disk_bytes", "Bytes that the cache holds on disk, for all processes together.", several="livemax"
+)
 
 
 _tallies: WeakSet["Tally"] = WeakSet()

@@ -34,6 +34,8 @@ from gateway.startup import (
 from gateway.store.bucket_changes import PolicyRefused
 from gateway.store.database import StoreError
 from gateway.store.key_ring import KeyRingError
+from gateway.traces import TracesError, open_traces
+from gateway.traces import use as use_traces
 from gateway.web.access_log import AccessLog, open_access_log
 from gateway.web.call import Services
 from gateway.web.exposition import Exposition
@@ -86,6 +88,8 @@ def _start_errors() -> Iterator[None]:
         yield
     except TlsError as error:
         raise StartError(f"[server] tls: {error}") from error
+    except TracesError as error:
+        raise StartError(f"[log] traces: {error}") from error
     except S3Error as error:
         raise StartError(error.message) from error
     except (StoreError, KeyRingError, ConfigError, OriginError, PolicyRefused) as error:
@@ -98,7 +102,12 @@ async def _serve(settings: Settings, config: Path, tls: ssl.SSLContext | None) -
     stop = _stop_signals(signal.SIGTERM, signal.SIGINT)
     _ignore(signal.SIGHUP)  # until there is something to be read again
     with only_server_of(settings.store.path):
-        async with build_services(settings) as services, _access_log(settings) as access_log, _loop_lag():
+        async with (
+            _traces(settings),
+            build_services(settings) as services,
+            _access_log(settings) as access_log,
+            _loop_lag(),
+        ):
             server = S3Server(services, asyncio.get_running_loop(), access_log)
             listen = settings.server.listen
             with listening(listen, "listen"):
@@ -153,7 +162,12 @@ async def _serve_beside(
     stop = _stop_signals(signal.SIGTERM)
     _ignore(signal.SIGINT, signal.SIGHUP)  # a terminal sends them to all; the keeper passes on what they mean
     tls = tls_context(settings.server.tls)
-    async with build_services(settings, beside=True) as services, _access_log(settings) as access_log, _loop_lag():
+    async with (
+        _traces(settings),
+        build_services(settings, beside=True) as services,
+        _access_log(settings) as access_log,
+        _loop_lag(),
+    ):
         server = S3Server(services, loop, access_log)
         public = [await _listen(server, tls, sock=each) for each in sockets]
         serving = Serving(services, server, tls, access_log)
@@ -228,6 +242,7 @@ class Serving:
     def _go_on_with(self, settings: Settings) -> None:
         if self._access_log is not None:
             self._access_log.reopen()  # it may have been moved away
+            self._access_log.trust(settings.server.trusted_proxies)
         if self._tls is not None and settings.server.tls is not None:
             try:
                 tls_context(settings.server.tls)  # whether they can be used
@@ -276,6 +291,21 @@ async def _access_log(settings: Settings) -> AsyncIterator[AccessLog | None]:
     finally:
         if log is not None:
             await asyncio.to_thread(log.close)
+
+
+@asynccontextmanager
+async def _traces(settings: Settings) -> AsyncIterator[None]:
+    """Traces, where they are wanted; raises TracesError."""
+    if not settings.log.traces:
+        yield
+        return
+    traces = open_traces()
+    use_traces(traces)
+    try:
+        yield
+    finally:
+        use_traces(None)
+        await asyncio.to_thread(traces.close)
 
 
 @asynccontextmanager

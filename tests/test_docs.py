@@ -126,7 +126,7 @@ def test_the_changelog_knows_the_version():
 
 
 def test_the_pinned_requirements_name_no_index_and_no_path():
-    for name in ("requirements.txt", "requirements-test.txt"):
+    for name in ("requirements.txt", "requirements-traces.txt", "requirements-test.txt"):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert not re.search(r"://|--index|--find-links|--trusted|(?<![\w.])/\w+/", text), name
         assert "--hash=sha256:" in text
@@ -134,5 +134,9 @@ def test_the_pinned_requirements_name_no_index_and_no_path():
 
 def test_every_dependency_is_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE))
-    assert {re.split(r"[<>=]", each)[0] for each in project["dependencies"]} <= pinned
+    for name, needed in (
+        ("requirements.txt", project["dependencies"]),
+        ("requirements-traces.txt", project["optional-dependencies"]["traces"]),
+    ):
+        pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
+        assert {re.split(r"[<>=]", each)[0] for each in needed} <= pinned

@@ -10,6 +10,7 @@ from bench.cases.ledger import Reserve
 from bench.cases.listing import List
 from bench.cases.put import Put
 from bench.cases.rules import Evaluate, LargePolicy
+from bench.cases.seeing import SeeCount, SeeLog
 from bench.cases.verify import VerifyHeader, VerifyPresigned
 
 _ALL: tuple[Case, ...] = (
@@ -18,6 +19,8 @@ _ALL: tuple[Case, ...] = (
     Head(),
     VerifyHeader(),
     VerifyPresigned(),
+    SeeCount(),
+    SeeLog(),
     Evaluate(),
     LargePolicy(),
     Reserve(),

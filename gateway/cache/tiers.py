@@ -21,6 +21,7 @@ from gateway.cache.disk import DiskTier, Start, read_now
 from gateway.cache.flights import Flight, Flights, Source
 from gateway.cache.memory import Block, MemoryTier
 from gateway.cache.names import BLOCK, block_count, block_name
+from gateway.cache.tally import CacheTally
 from gateway.origin.base import KeptAs
 
 SMALL: Final = 128 << 10
@@ -55,6 +56,7 @@ class Tiers:
         self.disk = None if path is None else DiskTier(path, max_bytes, board, start)
         self.memory = MemoryTier(memory_bytes, BLOCK)
         self.flights = Flights(self, budget, start, board, now_s, **times)
+        self._tally = CacheTally(board, self.memory, self.disk)
         self._start = start
         self._write_through = write_through
         self._claimed: set[bytes] = set()
@@ -74,6 +76,7 @@ class Tiers:
                 _log.info("not everything was put on the cache's disk in time")
             await self.disk.close()
         self.memory.clear()
+        self._tally.end()
 
     def at_hand(self, name: bytes, within: int, size: int) -> tuple[bytes, int] | None:
         """`size` bytes of a block that are in memory, here or in the page cache, and when they were fetched."""

@@ -11,6 +11,7 @@ from gateway.metrics import (
 )
 from gateway.origin.errors import AllBusy, NotReached, OriginError, TooSlow
 from gateway.origin.resilience import Breaker, State
+from gateway.traces import current as current_traces
 
 _BUSY = (429, 503)
 
@@ -27,25 +28,32 @@ class OriginTally(Tally):
         self._outcomes: dict[str, Count] = {}
         self._first_byte = Observations(FIRST_BYTE_BOUNDS)
 
-    def answered(self, status: int, seconds: float | None = None) -> None:
+    def answered(self, method: str, status: int, seconds: float | None = None) -> None:
         """The head of an answer has come; `seconds` None: before the whole request was sent."""
         self._count(_outcome_of_status(status))
         if seconds is not None:
             self._first_byte.note(seconds)
+        if (traces := current_traces()) is not None:
+            traces.origin_answered(self._name, method, status, seconds or 0.0)
 
     def failed(self, error: OriginError) -> None:
         """There was no answer, or it broke off."""
-        self._count(_outcome_of_failure(error))
+        self._failed(_outcome_of_failure(error))
 
     def held_back(self) -> None:
         """Nothing was sent: the breaker is open."""
-        self._count("held_back")
+        self._failed("held_back")
 
     def tell(self) -> None:
         ORIGIN_BREAKER_OPEN.labels(self._name).set(self._breaker.state is not State.CLOSED)
         for outcome, counted in self._outcomes.items():
             counted.tell(ORIGIN_REQUESTS.labels(self._name, outcome))
         self._first_byte.tell(ORIGIN_FIRST_BYTE.labels(self._name))
+
+    def _failed(self, outcome: str) -> None:
+        self._count(outcome)
+        if (traces := current_traces()) is not None:
+            traces.origin_failed(self._name, outcome)
 
     def _count(self, outcome: str) -> None:
         counted = self._outcomes.get(outcome)

@@ -136,6 +136,11 @@ class AccessLog:
             f'"{cache}"' if cache else none,
         )
 
+    def trust(self, proxies: Collection[IPv4Network | IPv6Network]) -> None:
+        """From the next line on these are believed."""
+        self._proxies = proxies
+        self._remotes.clear()
+
     def reopen(self) -> None:
         """Go on in a new file of the same name: the old one was moved away."""
         self._writer.reopen()

@@ -84,6 +84,11 @@ def cache_headers(reader: BodyReader, now_s: int) -> list[tuple[str, str]]:
     return [("X-Cache", reader.state), ("Age", str(max(now_s - fetched_s, 0)))]
 
 
+def cache_state(reader: BodyReader) -> str:
+    """The same in a word for the access log, or none."""
+    return reader.state if isinstance(reader, HeldReader | BlockReader) else ""
+
+
 def checksum_headers(checksum: StoredChecksum) -> list[tuple[str, str]]:
     return [(Algorithm[checksum.algorithm].header, checksum.value), ("x-amz-checksum-type", checksum.type)]
 

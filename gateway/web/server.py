@@ -11,6 +11,7 @@ from time import perf_counter
 from aiohttp.http_exceptions import LineTooLong
 
 from gateway.errors import Code, S3Error
+from gateway.traces import current as current_traces
 from gateway.web.access_log import AccessLog
 from gateway.web.answers import Answer, DateLine, error_answer, render_head, write_answer
 from gateway.web.call import Services
@@ -22,6 +23,7 @@ from gateway.web.dispatch import HANDLERS
 from gateway.web.exchange import Exchange
 from gateway.web.gate import Gate, new_request_id
 from gateway.web.quota_headers import TOLD, quota_headers
+from gateway.web.spans import begin_span, end_span
 from gateway.web.sts import is_sts, sts_error_answer
 from gateway.web.tally import RequestTally
 
@@ -49,6 +51,7 @@ class S3Server:
         self._draining = False
         self.tally = RequestTally(self.connections)
         self._access_log = access_log
+        self._traces = current_traces()
 
     def go_on_with(self, services: Services) -> None:
         """From the next request on these are what is served with."""
@@ -70,7 +73,8 @@ class S3Server:
 
     async def answer(self, request: Request) -> bool:
         """One request, from its head to the last byte of its answer; does the connection live on?"""
-        exchange = Exchange(request, new_request_id())
+        exchange, traces = Exchange(request, new_request_id()), self._traces
+        span = begin_span(traces, request, self._trusted_proxies) if traces is not None else None
         self.tally.in_flight += 1
         try:
             return await self._answer(exchange)
@@ -80,6 +84,8 @@ class S3Server:
             self.tally.count(exchange, ended_s)
             if self._access_log is not None:
                 self._access_log.note(exchange, ended_s)
+            if traces is not None and span is not None:
+                end_span(traces, span, exchange)
 
     async def _answer(self, exchange: Exchange) -> bool:
         request, request_id = exchange.request, exchange.request_id

@@ -296,3 +296,17 @@ def test_two_workers_share_the_disk_and_neither_gives_what_is_old(tmp_path: Path
         for _ in range(12):
             assert caller.get(BUCKET, "shared").body == SMALL * 50_000
         assert reads(origin, "shared") == 1
+
+
+def test_the_access_log_says_what_the_cache_said(tmp_path):
+    log = {"access": "access.log", "format": "json"}
+    with (
+        ScriptedOrigin() as origin,
+        s3_gateway(tmp_path, origin, settings={**DISK, "log": log}, policies=POLICIES) as gateway,
+    ):
+        caller = Caller.of(gateway)
+        caller.put(BUCKET, "k", SMALL)
+        states = [caller.get(BUCKET, "k").header("x-cache") for _ in range(2)]
+        assert gateway.stop() == 0
+    told = [json.loads(line)["cache"] for line in (tmp_path / "access.log").read_text().splitlines()]
+    assert told == [None, *states] == [None, "miss", "hit"]

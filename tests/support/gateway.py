@@ -100,6 +100,7 @@ class Gateway:
         self.access_key_id = self.secret_access_key = ""
         self.other_access_key_id = self.other_secret_access_key = ""
         self.process: subprocess.Popen[str] | None = None
+        self.output: list[str] = []  # lines of the last run's standard output, complete once it has ended
         self._origin = origin
         self._settings = settings or {}
         self._environment = dict(environment or {})
@@ -227,7 +228,7 @@ class Gateway:
         return inherited | {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"} | self._environment
 
     def _wait_until_ready(self, process: subprocess.Popen[str]) -> str:
-        lines: list[str] = []
+        lines = self.output = []
         ready = threading.Event()
         assert process.stdout is not None
         self._drain = threading.Thread(target=_read_lines, args=(process.stdout, lines, ready), daemon=True)

@@ -20,6 +20,7 @@ from gateway.web.exchange import Exchange
 from gateway.web.line_writer import LineWriter
 from gateway.web.server import S3Server
 from tests.support.caller import Caller
+from tests.support.clients import s3_client
 from tests.support.data import pattern
 from tests.support.gateway import Gateway, GatewayError
 from tests.support.listening import Listening
@@ -222,6 +223,8 @@ def test_a_trusted_proxy_is_believed_from_the_right(tmp_path):
     assert remote("192.0.2.1", "203.0.113.9") == "192.0.2.1"
     assert remote("::ffff:192.0.2.1", "") == "192.0.2.1"
     assert remote("10.0.0.1", "nonsense") is None
+    log.trust(())  # the settings were read again
+    assert remote("10.0.0.1", "198.51.100.7, 203.0.113.9") == "10.0.0.1"
     log.close()
 
 
@@ -246,3 +249,21 @@ def test_a_gateway_whose_access_log_cannot_be_opened_does_not_start(tmp_path):
     gateway = Gateway(tmp_path, settings={"log": {"access": "missing/access.log"}})
     with pytest.raises(GatewayError, match=r"missing/access\.log: No such file or directory"):
         gateway.start()
+
+
+def test_over_tls_its_version_is_told(tmp_path):
+    with Gateway(tmp_path, tls=True, settings={"log": {"access": "access.log", "format": "json"}}) as gateway:
+        client = s3_client(gateway)
+        client.put_object(Bucket="demo-media", Key="k", Body=b"bytes")
+        client.close()
+    [line] = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
+    assert (line["operation"], line["status"]) == ("PutObject", 200)
+    assert line["tls"] in ("TLSv1.2", "TLSv1.3")
+    assert line["user_agent"].startswith("Boto3/")
+
+
+def test_standard_output_has_the_lines_where_the_settings_say_so(tmp_path):
+    with Gateway(tmp_path, settings={"log": {"access": "-"}}) as gateway:
+        Caller.of(gateway).put("demo-media", "k", b"bytes")
+        assert gateway.stop() == 0
+    assert [line.split(" ")[5] for line in gateway.output if not line.startswith("ready: ")] == ["PutObject"]

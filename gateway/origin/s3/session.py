@@ -171,7 +171,7 @@ class Session:
         began_s = time.perf_counter()
         try:
             response = await upload.finish()
-            self._tally.answered(response.status, time.perf_counter() - began_s)
+            self._tally.answered(request.method, response.status, time.perf_counter() - began_s)
             return await self._accepted(request, response, _FINE)
         except OriginError as error:
             known = await self._unrepeatable(self._known(error, request))
@@ -180,7 +180,7 @@ class Session:
     async def refused(self, request: Request, error: OriginError) -> OriginError:
         """What stopped an upload on its way, in our words: the origin has not got all of it, so nothing was stored."""
         if isinstance(error, EarlyAnswer):
-            self._tally.answered(error.response.status)
+            self._tally.answered(request.method, error.response.status)
             try:
                 await self._accepted(request, error.response, frozenset())
             except OriginError as found:
@@ -231,7 +231,7 @@ class Session:
         first_byte_s = self._whole_s if slow else None
         began_s = time.perf_counter()
         response = await client.ask(head, body, bodyless=request.is_head, first_byte_s=first_byte_s)
-        self._tally.answered(response.status, time.perf_counter() - began_s)
+        self._tally.answered(request.method, response.status, time.perf_counter() - began_s)
         return await self._accepted(request, response, fine)
 
     async def _accepted(self, request: Request, response: Response, fine: frozenset[int]) -> Response:

@@ -38,6 +38,7 @@ from gateway.web.call import Call
 from gateway.web.identity import reserved_metadata
 from gateway.web.object_headers import (
     cache_headers,
+    cache_state,
     checksum_headers,
     downstream_control,
     not_modified_headers,
@@ -72,6 +73,7 @@ async def get_object(call: Call) -> Answer:
     try:
         answer = _read_answer(call, found, overrides, control)
         answer.headers += cache_headers(reader, call.now_s)
+        answer.cache = cache_state(reader)
         if isinstance(reader, HeldReader):
             answer.body = reader.data
             return answer
