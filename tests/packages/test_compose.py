@@ -61,7 +61,7 @@ def test_mounts_are_there_and_those_of_files_are_read_only(name):
         assert mount["read_only"] is True
         source = (FOLDER / mount["source"]).resolve()
         assert source.is_relative_to(REPOSITORY)
-        assert source.exists() or source.parent == REPOSITORY / "deploy", f"{source} is missing"
+        assert source.exists(), f"{source} is missing"
 
 
 @each_service
@@ -69,6 +69,26 @@ def test_networks_and_secrets_are_declared(name):
     assert set(SERVICES[name]["networks"]) <= set(COMPOSE["networks"])
     assert set(SERVICES[name].get("secrets", ())) <= set(COMPOSE["secrets"])
     assert set(SERVICES[name].get("depends_on", ())) <= set(SERVICES)
+
+
+def test_prometheus_asks_the_gateway_and_knows_the_alerts():
+    config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    (job,) = config["scrape_configs"]
+    admin = load_settings(FOLDER / "gateway.toml").server.admin_listen
+    assert admin is not None
+    assert job["static_configs"] == [{"targets": [f"gateway:{admin.port}"]}]
+    assert job["metrics_path"] == "/-/metrics"
+    mounted = {mount["target"] for mount in SERVICES["prometheus"]["volumes"]}
+    assert {f"/etc/prometheus/{file}" for file in config["rule_files"]} <= mounted
+
+
+def test_grafana_finds_prometheus_and_the_dashboard():
+    provisioning = REPOSITORY / "deploy/grafana/provisioning"
+    assert SERVICES["grafana"]["environment"]["GF_PATHS_PROVISIONING"] == "/etc/grafana/anbar/provisioning"
+    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())["datasources"]
+    assert (source["type"], source["url"]) == ("prometheus", "http://prometheus:9090")
+    (provider,) = yaml.safe_load((provisioning / "dashboards/anbar.yml").read_text())["providers"]
+    assert provider["options"]["path"] == "/etc/grafana/anbar"
 
 
 def test_no_secret_is_in_the_file():
