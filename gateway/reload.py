@@ -15,6 +15,7 @@ _TAKEN_UP: Final = {
         "quota_headers",
         "write_timeout_s",
     ),
+    "nginx": ("authorisation_s", "public_s"),
 }
 
 

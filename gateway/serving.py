@@ -10,7 +10,7 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from gateway.store.database import StoreError
 from gateway.store.key_ring import KeyRingError
 from gateway.store.store import Store
 from gateway.web.call import Services
+from gateway.web.connection import Connection
 from gateway.web.logs import configure_logging
 from gateway.web.probes import probes
 from gateway.web.server import S3Server
@@ -44,6 +45,14 @@ from gateway.workers import READY, Frames, Order, Workers, bind
 _log = logging.getLogger("anbar")
 _BACKLOG = 1024
 _TLS_GOODBYE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """What a worker serves on: the public ones, and those for nginx."""
+
+    public: Sequence[socket.socket]
+    for_nginx: Sequence[socket.socket]
 
 
 def serve(settings: Settings, config: Path) -> None:
@@ -60,7 +69,7 @@ def serve(settings: Settings, config: Path) -> None:
             uvloop.run(_keep_workers(settings, config))
 
 
-def serve_beside(settings: Settings, sockets: Sequence[socket.socket], more: Frames, config: Path) -> None:
+def serve_beside(settings: Settings, sockets: Sockets, more: Frames, config: Path) -> None:
     """Serve as one of several workers, on the sockets of their keeper; raises StartError.
 
     What comes on standard input are settings that have changed (`more` has what came with the first ones); its end
@@ -100,6 +109,11 @@ async def _serve(settings: Settings, config: Path, tls: ssl.SSLContext | None) -
             listen = settings.server.listen
             with listening(listen, "listen"):
                 public = await _listen(server, tls, host=listen.host, port=listen.port, reuse_address=True)
+            listeners = [public]
+            if (nginx := settings.nginx.listen) is not None:
+                with listening(nginx, "listen", "nginx"):
+                    where = {"host": nginx.host, "port": nginx.port, "reuse_address": True}
+                    listeners.append(await _listen(server.for_nginx, None, **where))
             serving = Serving(services, server, tls)
             _on_hangup(lambda: serving.read_again(config))
             port = public.sockets[0].getsockname()[1]
@@ -109,7 +123,8 @@ async def _serve(settings: Settings, config: Path, tls: ssl.SSLContext | None) -
                 _announce(_ready_line(settings, port))
                 await stop.wait()
             finally:
-                public.close()
+                for each in listeners:
+                    each.close()
                 await server.drain(settings.limits.drain_s)
                 if admin is not None:
                     await admin.cleanup()
@@ -123,8 +138,12 @@ async def _keep_workers(settings: Settings, config: Path) -> None:
         async with build_services(settings) as services:
             with listening(listen, "listen"):
                 sockets = bind(listen, settings.server.worker_count)
+            for_nginx: Sequence[Sequence[socket.socket]] = ()
+            if (nginx := settings.nginx.listen) is not None:
+                with listening(nginx, "listen", "nginx"):
+                    for_nginx = bind(nginx, settings.server.worker_count)
             order = Order(config, read_text(config), lock, settings.limits.drain_s)
-            workers = Workers(sockets, order, lambda: recover(services.rooms))
+            workers = Workers(sockets, order, lambda: recover(services.rooms), for_nginx)
             keeping = Keeping(services.settings, workers)
             admin: web.AppRunner | None = None
             try:
@@ -141,7 +160,7 @@ async def _keep_workers(settings: Settings, config: Path) -> None:
                     await admin.cleanup()
 
 
-async def _serve_beside(settings: Settings, sockets: Sequence[socket.socket], more: Frames, config: Path) -> None:
+async def _serve_beside(settings: Settings, sockets: Sockets, more: Frames, config: Path) -> None:
     loop = asyncio.get_running_loop()
     stop = _stop_signals(signal.SIGTERM)
     for ignored in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the keeper passes on what they mean
@@ -149,7 +168,8 @@ async def _serve_beside(settings: Settings, sockets: Sequence[socket.socket], mo
     tls = tls_context(settings.server.tls)
     async with build_services(settings, beside=True) as services:
         server = S3Server(services, loop)
-        public = [await _listen(server, tls, sock=each) for each in sockets]
+        listeners = [await _listen(server, tls, sock=each) for each in sockets.public]
+        listeners += [await _listen(server.for_nginx, None, sock=each) for each in sockets.for_nginx]
         serving = Serving(services, server, tls)
 
         def told() -> None:
@@ -165,14 +185,14 @@ async def _serve_beside(settings: Settings, sockets: Sequence[socket.socket], mo
             os.write(1, READY)
             await stop.wait()
         finally:
-            for each in public:
+            for each in listeners:
                 each.close()
             await server.drain(settings.limits.drain_s)
 
 
-async def _listen(server: S3Server, tls: ssl.SSLContext | None, **where: Any) -> asyncio.Server:
+async def _listen(made: Callable[[], Connection], tls: ssl.SSLContext | None, **where: Any) -> asyncio.Server:
     return await asyncio.get_running_loop().create_server(
-        server, ssl=tls, ssl_shutdown_timeout=_TLS_GOODBYE_S if tls else None, backlog=_BACKLOG, **where
+        made, ssl=tls, ssl_shutdown_timeout=_TLS_GOODBYE_S if tls else None, backlog=_BACKLOG, **where
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gateway.config import Limits, Policies, Secrets, Server, Store
+from gateway.config import Limits, Nginx, Policies, Secrets, Server, Store
 from gateway.origin.providers import PROVIDERS
 from gateway.origin_settings import DirectoryOriginSettings, OriginCapabilities, S3OriginSettings
 from gateway.policy.schema import render_policy_schema
@@ -114,6 +114,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "origin-providers": providers_table,
     "policies": lambda: table_of(Policies),
     "limits": lambda: table_of(Limits),
+    "nginx": lambda: table_of(Nginx),
     "project": lambda: table_of(ProjectDocument),
     "category": lambda: table_of(CategoryDocument),
     "principal": lambda: table_of(PrincipalDocument),

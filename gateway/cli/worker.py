@@ -16,10 +16,11 @@ def worker(
     config: Annotated[Path, typer.Option("--config")],
     sockets: Annotated[str, typer.Option("--sockets")],
     number: Annotated[int, typer.Option("--number")],
+    nginx_sockets: Annotated[str, typer.Option("--nginx-sockets")] = "",
 ) -> None:
     """Serve on sockets that are open already, with the settings that come on standard input."""
     from gateway.config import parse_settings
-    from gateway.serving import serve_beside
+    from gateway.serving import Sockets, serve_beside
     from gateway.startup import StartError
     from gateway.workers import Frames
 
@@ -30,8 +31,12 @@ def worker(
         if not data:
             raise Refused(f"worker {number}: its keeper is gone")
         texts = frames.feed(data)
-    opened = [socket.socket(fileno=int(fd)) for fd in sockets.split(",")]
+    opened = Sockets(_open(sockets), _open(nginx_sockets))
     try:
         serve_beside(parse_settings(texts[-1], config), opened, frames, config)
     except StartError as error:
         raise Refused(f"worker {number}: {error}") from error
+
+
+def _open(fds: str) -> list[socket.socket]:
+    return [socket.socket(fileno=int(fd)) for fd in filter(None, fds.split(","))]

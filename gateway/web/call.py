@@ -76,6 +76,7 @@ class Call:
     found_object: ObjectRecord | None = None
     found_upload: UploadRecord | None = None
     sts: StsRequest | None = None
+    session_ends_s: int | None = None
 
     @property
     def rooms(self) -> Rooms:
@@ -195,6 +196,11 @@ class Call:
         proxies = self.services.settings.server.trusted_proxies
         address = client_address(peer[0] if peer else "", self.headers.get("x-forwarded-for", ""), proxies)
         return Context(address, self.scheme == "https")
+
+    @property
+    def asks_context(self) -> bool:
+        """Could a rule about this call's bucket decide otherwise for who comes from elsewhere?"""
+        return self.rules.asks_context(self.identity, self.bucket.project)
 
     def decide(
         self, action: str, bucket: Bucket | None, key: str | None = None, owner: str | None = None, **more: str

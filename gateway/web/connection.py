@@ -81,7 +81,10 @@ class Answering(Protocol):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection; its server's `connections` has it as long as it is open."""
+    """One connection; its server's `connections` has it as long as it is open.
+
+    `is_nginx`: it came to the listener that is nginx's alone.
+    """
 
     __slots__ = (
         "_answering",
@@ -99,10 +102,12 @@ class Connection(asyncio.BufferedProtocol):
         "_server",
         "_timer",
         "_writing_paused",
+        "is_nginx",
         "transport",
     )
 
-    def __init__(self, server: Answering, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: Answering, loop: asyncio.AbstractEventLoop, *, is_nginx: bool = False) -> None:
+        self.is_nginx = is_nginx
         self._server = server
         self._loop = loop
         self.transport: asyncio.Transport | None = None

@@ -10,6 +10,7 @@ from aiohttp.http_exceptions import LineTooLong
 
 from gateway.errors import Code, S3Error
 from gateway.web.answers import Answer, DateLine, error_answer, render_head, write_answer
+from gateway.web.ask import answer_nginx, asked_by_nginx, is_authorising
 from gateway.web.call import Call, Services
 from gateway.web.connection import Connection, Request
 from gateway.web.cors import cors_headers
@@ -50,6 +51,10 @@ class S3Server:
     def __call__(self) -> Connection:
         return Connection(self, self._loop)
 
+    def for_nginx(self) -> Connection:
+        """A connection to the listener that is nginx's alone."""
+        return Connection(self, self._loop, is_nginx=True)
+
     async def answer(self, request: Request) -> bool:
         """One request, from its head to the last byte of its answer; does the connection live on?"""
         request_id = new_request_id()
@@ -58,7 +63,8 @@ class S3Server:
             try:
                 call = self._gate.read(request, request_id)
                 await self._gate.admit(call)
-                answer = await HANDLERS[call.operation.name](call)
+                asked = asked_by_nginx(call)
+                answer = await (HANDLERS[call.operation.name](call) if asked is None else answer_nginx(call, asked))
                 if self._tells_quotas and call.operation.name in TOLD:
                     answer.headers += await quota_headers(call)
             except S3Error as error:
@@ -107,7 +113,10 @@ class S3Server:
         if call is not None and is_sts(call):
             return sts_error_answer(error, request_id)
         resource = request.target.partition("?")[0]
-        return error_answer(error, resource, request_id, self._host_id)
+        answer = error_answer(error, resource, request_id, self._host_id)
+        if call is not None and is_authorising(call) and answer.status < 500:
+            answer.status = _DENIED  # nginx knows no other no; it asks again for its words
+        return answer
 
     async def _write(self, request: Request, answer: Answer, request_id: str, call: Call | None) -> bool:
         method = request.method

@@ -57,11 +57,11 @@ async def get_object(call: Call) -> Answer:
     wanted, overrides = _wanted(call), parse_response_overrides(call.query)
     found, reader = await open_object(call.rooms, call.object, wanted)
     if reader is None:
-        return _read_answer(call, found, overrides)
+        return read_answer(call, found, overrides)
     try:
-        answer = _read_answer(call, found, overrides)
+        answer = read_answer(call, found, overrides)
         if found.size > _READ_AT_ONCE:
-            answer.slice = BodySlice(reader, found.offset, found.size)
+            answer.slice = BodySlice(reader, found.offset, found.size, found.record.origin)
             return answer
         answer.body = await _read_small(reader, found)
     except BaseException:
@@ -86,7 +86,7 @@ async def head_object(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html"""
     wanted, overrides = _wanted(call), parse_response_overrides(call.query)
     found = await find_bytes(call.rooms, call.object, wanted)
-    answer = _read_answer(call, found, overrides)
+    answer = read_answer(call, found, overrides)
     answer.length = found.size
     return answer
 
@@ -229,7 +229,8 @@ def _wanted(call: Call) -> Wanted:
     return Wanted(parse_conditions(headers), parse_range(header), headers.get("if-range"), number, call.may_read)
 
 
-def _read_answer(call: Call, found: Found, overrides: dict[str, str]) -> Answer:
+def read_answer(call: Call, found: Found, overrides: dict[str, str]) -> Answer:
+    """What GET and HEAD say of an object, without its body."""
     if found.not_modified:
         return Answer(304, not_modified_headers(found.record))
     checksum_mode = call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
