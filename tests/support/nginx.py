@@ -32,9 +32,12 @@ http {{
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
     include anbar/http.conf;
+    include anbar/http-media.conf;
     server {{
         listen 127.0.0.1:{port}{ssl};
         server_name _;
+        set $anbar_project demo;
+        set $anbar_host 127.0.0.1:{port};
         {certificate}
         {includes}
     }}
@@ -138,13 +141,21 @@ class GatewayBehindNginx(Gateway):
     hangs_up_on_refusal = True
 
     def __init__(self, directory: Path, *, sites: Sequence[str] = S3, tls: bool = False, **more: Any) -> None:
-        server = {"trusted_proxies": ["127.0.0.1"]}
+        """`sites` other than S3 get the second listener; what it may do, `settings` say."""
+        self.nginx_port = free_port()
         settings = dict(more.pop("settings", None) or {})
-        settings["server"] = {**server, **settings.get("server", {})}
+        settings["server"] = {"trusted_proxies": ["127.0.0.1"], **settings.get("server", {})}
+        if sites != S3:
+            settings["nginx"] = {"listen": f"127.0.0.1:{self.nginx_port}", **settings.get("nginx", {})}
         super().__init__(directory, settings=settings, **more)
         front = directory / "nginx"
         front.mkdir()
-        self.nginx = Nginx(front, sites, {"127.0.0.1:9000": f"127.0.0.1:{self.own_port}"}, tls=tls)
+        moved = {
+            "127.0.0.1:9000": f"127.0.0.1:{self.own_port}",
+            "127.0.0.1:9002": f"127.0.0.1:{self.nginx_port}",
+            "/var/lib/anbar/objects": str(self.origin_directory),
+        }
+        self.nginx = Nginx(front, sites, moved, tls=tls)
         self.port = self.nginx.port
         self.tls = tls
         self.ca_file = front / "ca.pem" if tls else None
@@ -157,6 +168,10 @@ class GatewayBehindNginx(Gateway):
     def start_gateway(self) -> None:
         """The gateway alone, for one that was killed: nginx runs on."""
         super().start()
+
+    def stop_gateway(self) -> None:
+        """The gateway alone."""
+        super().stop()
 
     def stop(self) -> int:
         self.nginx.stop()
