@@ -34,6 +34,7 @@ from gateway.toml_fields import (
     distinct_list,
     matching,
     mistake,
+    mistake_at,
     resolve_path,
 )
 from gateway.toml_lines import lines_of_keys
@@ -72,6 +73,10 @@ def parse_listen(value: object) -> object:
 
 def _parse_admin_listen(value: object) -> object:
     return None if value is None or value == "off" else parse_listen(value)
+
+
+def _parse_nginx_listen(value: object) -> object:
+    return None if value is None else parse_listen(value)
 
 
 def _parse_networks(value: object) -> object:
@@ -172,6 +177,37 @@ class Server(Table):
     def _two_addresses(self) -> Self:
         if self.admin_listen is not None and self.admin_listen == self.listen and self.listen.port != 0:
             raise mistake("listen and admin_listen are the same address")
+        return self
+
+
+class Nginx(Table):
+    """What an nginx in front may do beside passing requests on."""
+
+    listen: Annotated[Listen | None, BeforeValidator(_parse_nginx_listen)] = Field(
+        default=None,
+        description="A second address, plain HTTP, for nginx alone: there it may ask whether a request is allowed, and "
+        "be told which file to send. Unset: none. Never expose it.",
+    )
+    offload: Annotated[tuple[Name, ...], BeforeValidator(distinct_list)] = Field(
+        default=(),
+        description="Origins, each a directory that nginx can read, whose bodies nginx sends where they are one plain "
+        "file.",
+    )
+    authorisation_s: Annotated[int, Field(ge=0, le=300)] = Field(
+        default=10,
+        description="How long nginx may go by an authorisation that it has been given: so long at most a revoked key "
+        "or a changed policy is not seen. 0: it asks each time.",
+    )
+    public_s: Annotated[int, Field(ge=0, le=86400)] = Field(
+        default=60,
+        description="How long nginx may keep an object of a public category, if its `Cache-Control` does not say less: "
+        "so long at most an overwritten one is not seen. 0: not at all.",
+    )
+
+    @model_validator(mode="after")
+    def _offloads_to_somebody(self) -> Self:
+        if self.offload and self.listen is None:
+            raise mistake_at("offload", "nginx is told which file to send at [nginx] listen, which is not set")
         return self
 
 
@@ -320,7 +356,18 @@ class Settings(Table):
     cache: Cache = Cache()
     limits: Limits = Limits()
     log: Log = Log()
+    nginx: Nginx = Nginx()
     _directory: Path = PrivateAttr(Path())
+
+    @model_validator(mode="after")
+    def _nginx_fits(self) -> Self:
+        listen = self.nginx.listen
+        if listen is not None and listen.port != 0 and listen in (self.server.listen, self.server.admin_listen):
+            raise mistake_at("nginx", "it is the address of another listener", "listen")
+        for name in self.nginx.offload:
+            if not isinstance(self.origins.get(name), DirectoryOriginSettings):
+                raise mistake_at("nginx", f'there is no origin "{name}" of kind "directory"', "offload")
+        return self
 
     def model_post_init(self, context: Mapping[str, Path] | None, /) -> None:
         if context:

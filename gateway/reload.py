@@ -20,6 +20,7 @@ _TAKEN_UP: Final = {
         "requests_per_key",
         "write_timeout_s",
     ),
+    "nginx": ("authorisation_s", "public_s"),
 }
 
 

@@ -10,7 +10,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from gateway.traces import TracesError, open_traces
 from gateway.traces import use as use_traces
 from gateway.web.access_log import AccessLog, open_access_log
 from gateway.web.call import Services
+from gateway.web.connection import Connection
 from gateway.web.exposition import Exposition
 from gateway.web.logs import configure_logging
 from gateway.web.loop_lag import LoopLag
@@ -48,6 +49,14 @@ from gateway.workers import READY, Frames, Order, Workers, bind
 _log = logging.getLogger("anbar")
 _BACKLOG = 1024
 _TLS_GOODBYE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """What a worker serves on: the public ones, and those for nginx."""
+
+    public: Sequence[socket.socket]
+    for_nginx: Sequence[socket.socket]
 
 
 def serve(settings: Settings, config: Path) -> None:
@@ -64,7 +73,7 @@ def serve(settings: Settings, config: Path) -> None:
             uvloop.run(_keep_workers(read_text(config), config))
 
 
-def serve_beside(settings: Settings, sockets: Sequence[socket.socket], ready: int, more: Frames, config: Path) -> None:
+def serve_beside(settings: Settings, sockets: Sockets, ready: int, more: Frames, config: Path) -> None:
     """Serve as one of several workers, on the sockets of their keeper, who hears of it at `ready`; raises StartError.
 
     What comes on standard input are settings that have changed (`more` has what came with the first ones); its end
@@ -112,6 +121,11 @@ async def _serve(settings: Settings, config: Path, tls: ssl.SSLContext | None) -
             listen = settings.server.listen
             with listening(listen, "listen"):
                 public = await _listen(server, tls, host=listen.host, port=listen.port, reuse_address=True)
+            listeners = [public]
+            if (nginx := settings.nginx.listen) is not None:
+                with listening(nginx, "listen", "nginx"):
+                    where = {"host": nginx.host, "port": nginx.port, "reuse_address": True}
+                    listeners.append(await _listen(server.for_nginx, None, **where))
             serving = Serving(services, server, tls, access_log)
             _on_hangup(lambda: serving.read_again(config))
             port = public.sockets[0].getsockname()[1]
@@ -121,7 +135,8 @@ async def _serve(settings: Settings, config: Path, tls: ssl.SSLContext | None) -
                 _announce(_ready_line(settings, port))
                 await stop.wait()
             finally:
-                public.close()
+                for each in listeners:
+                    each.close()
                 await server.drain(settings.limits.drain_s)
                 if admin is not None:
                     await admin.cleanup()
@@ -137,8 +152,12 @@ async def _keep_workers(text: str, config: Path) -> None:
         async with build_services(settings) as services, _loop_lag():
             with listening(listen, "listen"):
                 sockets = bind(listen, settings.server.worker_count)
+            for_nginx: Sequence[Sequence[socket.socket]] = ()
+            if (nginx := settings.nginx.listen) is not None:
+                with listening(nginx, "listen", "nginx"):
+                    for_nginx = bind(nginx, settings.server.worker_count)
             order = Order(config, text, lock, settings.limits.drain_s)
-            workers = Workers(sockets, order, lambda: recover(services.rooms))
+            workers = Workers(sockets, order, lambda: recover(services.rooms), for_nginx)
             keeping = Keeping(services.settings, workers)
             admin: web.AppRunner | None = None
             try:
@@ -155,9 +174,7 @@ async def _keep_workers(text: str, config: Path) -> None:
                     await admin.cleanup()
 
 
-async def _serve_beside(
-    settings: Settings, sockets: Sequence[socket.socket], ready: int, more: Frames, config: Path
-) -> None:
+async def _serve_beside(settings: Settings, sockets: Sockets, ready: int, more: Frames, config: Path) -> None:
     loop = asyncio.get_running_loop()
     stop = _stop_signals(signal.SIGTERM)
     _ignore(signal.SIGINT, signal.SIGHUP)  # a terminal sends them to all; the keeper passes on what they mean
@@ -169,7 +186,8 @@ async def _serve_beside(
         _loop_lag(),
     ):
         server = S3Server(services, loop, access_log)
-        public = [await _listen(server, tls, sock=each) for each in sockets]
+        listeners = [await _listen(server, tls, sock=each) for each in sockets.public]
+        listeners += [await _listen(server.for_nginx, None, sock=each) for each in sockets.for_nginx]
         serving = Serving(services, server, tls, access_log)
 
         def told() -> None:
@@ -186,14 +204,14 @@ async def _serve_beside(
             os.close(ready)
             await stop.wait()
         finally:
-            for each in public:
+            for each in listeners:
                 each.close()
             await server.drain(settings.limits.drain_s)
 
 
-async def _listen(server: S3Server, tls: ssl.SSLContext | None, **where: Any) -> asyncio.Server:
+async def _listen(made: Callable[[], Connection], tls: ssl.SSLContext | None, **where: Any) -> asyncio.Server:
     return await asyncio.get_running_loop().create_server(
-        server, ssl=tls, ssl_shutdown_timeout=_TLS_GOODBYE_S if tls else None, backlog=_BACKLOG, **where
+        made, ssl=tls, ssl_shutdown_timeout=_TLS_GOODBYE_S if tls else None, backlog=_BACKLOG, **where
     )
 
 

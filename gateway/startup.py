@@ -300,12 +300,12 @@ def _tls_mistake(tls: Tls, certificate: bytes, error: ssl.SSLError) -> str:
 
 
 @contextlib.contextmanager
-def listening(listen: Listen, key: str) -> Iterator[None]:
+def listening(listen: Listen, key: str, section: str = "server") -> Iterator[None]:
     """Say which address cannot be had and where it comes from; raises StartError."""
     try:
         yield
     except (OSError, UnicodeError) as error:
-        raise StartError(f"cannot listen on {listen} ([server] {key}): {address_error(error)}") from error
+        raise StartError(f"cannot listen on {listen} ([{section}] {key}): {address_error(error)}") from error
 
 
 def address_error(error: OSError | UnicodeError) -> str:

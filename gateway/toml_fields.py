@@ -34,9 +34,10 @@ def mistake(text: str) -> PydanticCustomError:
     return PydanticCustomError("mistake", "{text}", {"text": text})
 
 
-def mistake_at(key: str, text: str) -> ValidationError:
-    """What the validator of a table raises about one of its keys."""
-    return ValidationError.from_exception_data("table", [InitErrorDetails(type=mistake(text), loc=(key,), input=None)])
+def mistake_at(key: str, text: str, *below: str) -> ValidationError:
+    """What the validator of a table raises about one of its keys, or about a key below it."""
+    place = (key, *below)
+    return ValidationError.from_exception_data("table", [InitErrorDetails(type=mistake(text), loc=place, input=None)])
 
 
 def parse_size(value: object) -> int:

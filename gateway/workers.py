@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -96,17 +97,19 @@ class Order:
 
 
 class Worker:
-    """One place among the workers: its sockets, and whichever process has them now."""
+    """One place among the workers: its sockets, those for nginx, and whichever process has them now."""
 
-    def __init__(self, number: int, sockets: Sequence[socket.socket]) -> None:
+    def __init__(self, number: int, sockets: Sequence[socket.socket], for_nginx: Sequence[socket.socket]) -> None:
         self.number = number
         self.sockets = sockets
+        self.for_nginx = for_nginx
         self.is_ready = False
         self._process: asyncio.subprocess.Process | None = None
 
     async def run(self, order: Order, on_ready: Callable[[], None]) -> int:
         """Start a process, and wait until it ends: its exit code. A worker that is never ready is killed."""
         fds = [each.fileno() for each in self.sockets]
+        nginx_fds = [each.fileno() for each in self.for_nginx]
         hears, says = os.pipe()
         try:
             try:
@@ -115,8 +118,9 @@ class Worker:
                     *(f"-W{option}" for option in sys.warnoptions),
                     *("-m", "gateway", "worker", "--config", str(order.config), "--number", str(self.number)),
                     *("--sockets", ",".join(map(str, fds)), "--ready", str(says)),
+                    *("--nginx-sockets", ",".join(map(str, nginx_fds))),
                     stdin=asyncio.subprocess.PIPE,
-                    pass_fds=(*fds, order.lock, says),
+                    pass_fds=(*fds, *nginx_fds, order.lock, says),
                     env=_environment(),
                 )
             finally:
@@ -164,12 +168,17 @@ class Worker:
 
 
 class Workers:
-    """All of them. `on_death` is awaited when one has ended that was not told to."""
+    """All of them. `on_death` is awaited when one has ended that was not told to. `for_nginx`: as many, or none."""
 
     def __init__(
-        self, sockets: Sequence[Sequence[socket.socket]], order: Order, on_death: Callable[[], Awaitable[None]]
+        self,
+        sockets: Sequence[Sequence[socket.socket]],
+        order: Order,
+        on_death: Callable[[], Awaitable[None]],
+        for_nginx: Sequence[Sequence[socket.socket]] = (),
     ) -> None:
-        self._workers = [Worker(number, each) for number, each in enumerate(sockets)]
+        pairs = zip_longest(sockets, for_nginx, fillvalue=())
+        self._workers = [Worker(number, *each) for number, each in enumerate(pairs)]
         self._order = order
         self._on_death = on_death
         self._stopping = False
@@ -198,7 +207,7 @@ class Workers:
         """Let what has begun end, then end them all; nobody listens any more."""
         self._stopping = True
         for worker in self._workers:
-            for each in worker.sockets:
+            for each in (*worker.sockets, *worker.for_nginx):
                 each.close()
             worker.signal(signal.SIGTERM)
         if not self._keepers:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gateway.config import Cache, Limits, Log, Policies, Secrets, Server, Store
+from gateway.config import Cache, Limits, Log, Nginx, Policies, Secrets, Server, Store
 from gateway.metrics import METRICS, Metric, told_by_libraries
 from gateway.origin.providers import PROVIDERS
 from gateway.origin_settings import DirectoryOriginSettings, OriginCapabilities, S3OriginSettings
@@ -137,6 +137,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "access-log": fields_table,
     "metrics": lambda: metrics_table(METRICS),
     "metrics-process": lambda: metrics_table(told_by_libraries()),
+    "nginx": lambda: table_of(Nginx),
     "project": lambda: table_of(ProjectDocument),
     "category": lambda: table_of(CategoryDocument),
     "principal": lambda: table_of(PrincipalDocument),

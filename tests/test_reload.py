@@ -23,11 +23,16 @@ path = "{origin}"
 path = "policies"
 [limits]
 {limits}
+[nginx]
+{nginx}
 """
 
 
-def settings(server: str = "", limits: str = "", store: str = "anbar.sqlite", origin: str = "objects") -> Settings:
-    return parse_settings(BASE.format(server=server, limits=limits, store=store, origin=origin), PATH)
+def settings(
+    server: str = "", limits: str = "", store: str = "anbar.sqlite", origin: str = "objects", nginx: str = ""
+) -> Settings:
+    text = BASE.format(server=server, limits=limits, store=store, origin=origin, nginx=nginx)
+    return parse_settings(text, PATH)
 
 
 def test_the_same_file_changes_nothing():
@@ -50,6 +55,8 @@ def test_the_same_file_changes_nothing():
         ("limits", "body_gap_timeout_s", "body_gap_timeout_s = 5"),
         ("limits", "write_timeout_s", "write_timeout_s = 5"),
         ("limits", "quota_headers", "quota_headers = true"),
+        ("nginx", "authorisation_s", "authorisation_s = 5"),
+        ("nginx", "public_s", "public_s = 5"),
     ],
 )
 def test_what_can_change_while_serving_is_taken_up(section, key, line):
@@ -65,6 +72,7 @@ def test_what_can_change_while_serving_is_taken_up(section, key, line):
     [
         (settings(server="workers = 3"), "[server] workers"),
         (settings(server='admin_listen = "127.0.0.1:9002"'), "[server] admin_listen"),
+        (settings(nginx='listen = "127.0.0.1:9002"'), "[nginx] listen"),
         (settings(store="another.sqlite"), "[store] path"),
         (settings(origin="elsewhere"), "[origins]"),
         (settings(limits="upload_expiry_s = 90000"), "[limits] upload_expiry_s"),

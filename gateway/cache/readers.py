@@ -29,6 +29,10 @@ class HeldReader:
     fetched_s: int
     state: State = "hit"
 
+    @property
+    def plain_file(self) -> str | None:
+        return None
+
     async def read(self, offset: int, size: int) -> bytes:
         start = offset - self.offset
         return self.data if not start and size >= len(self.data) else self.data[start : start + size]
@@ -57,6 +61,10 @@ class BlockReader:
         self._direct: BodyReader | None = None
         self.state: State = "hit"
         self.fetched_s: int | None = None
+
+    @property
+    def plain_file(self) -> str | None:
+        return None
 
     async def begin(self) -> bool:
         """Hold the first block, or its first byte that is wanted; is it one that was kept?

@@ -67,7 +67,12 @@ def check_listeners(settings: Settings) -> Iterator[Finding]:
 
     server = settings.server
     serving = is_serving(settings.store.path)
-    for about, listen in (("listen", server.listen), ("admin_listen", server.admin_listen)):
+    ours = (
+        ("listen", server.listen),
+        ("admin_listen", server.admin_listen),
+        ("nginx listen", settings.nginx.listen),
+    )
+    for about, listen in ours:
         if listen is not None:
             yield _listener_finding(about, listen, serving)
 

@@ -17,11 +17,12 @@ def worker(
     sockets: Annotated[str, typer.Option("--sockets")],
     ready: Annotated[int, typer.Option("--ready")],
     number: Annotated[int, typer.Option("--number")],
+    nginx_sockets: Annotated[str, typer.Option("--nginx-sockets")] = "",
 ) -> None:
     """Serve on sockets that are open already, with the settings that come on standard input."""
     from gateway.config import parse_settings
     from gateway.reload import reload_settings
-    from gateway.serving import serve_beside
+    from gateway.serving import Sockets, serve_beside
     from gateway.startup import StartError
     from gateway.workers import Frames
 
@@ -32,7 +33,7 @@ def worker(
         if not data:
             raise Refused(f"worker {number}: its keeper is gone")
         texts = frames.feed(data)
-    opened = [socket.socket(fileno=int(fd)) for fd in sockets.split(",")]
+    opened = Sockets(_open(sockets), _open(nginx_sockets))
     try:
         settings, *later = [parse_settings(text, config) for text in texts]
         for each in later:
@@ -40,3 +41,7 @@ def worker(
         serve_beside(settings, opened, ready, frames, config)
     except StartError as error:
         raise Refused(f"worker {number}: {error}") from error
+
+
+def _open(fds: str) -> list[socket.socket]:
+    return [socket.socket(fileno=int(fd)) for fd in filter(None, fds.split(","))]

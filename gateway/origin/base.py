@@ -93,7 +93,13 @@ class FileRegion:
 
 
 class BodyReader(Protocol):
-    """An open body; close() must be called once, also after an error."""
+    """An open body; close() must be called once, also after an error.
+
+    `plain_file` is where it lies below its origin's directory, if it is one file there and nothing else.
+    """
+
+    @property
+    def plain_file(self) -> str | None: ...
 
     async def read(self, offset: int, size: int) -> bytes:
         """Give 1 to `size` bytes from `offset`; raises OriginError where the body ends early.

@@ -47,11 +47,12 @@ class WritingOrigin(Protocol):
 class FileReader:
     """A body in one file."""
 
-    __slots__ = ("_file", "_origin")
+    __slots__ = ("_file", "_origin", "plain_file")
 
-    def __init__(self, origin: ReadingOrigin, file: OpenFile) -> None:
+    def __init__(self, origin: ReadingOrigin, location: str, file: OpenFile) -> None:
         self._origin = origin
         self._file = file
+        self.plain_file: str | None = location
 
     async def read(self, offset: int, size: int) -> bytes:
         return await self._origin.read(self._file, offset, size)
@@ -68,6 +69,7 @@ class FileReader:
 class PartsReader:
     """A body in several files; one of them is open at a time."""
 
+    plain_file: None = None
     __slots__ = ("_assembled", "_file", "_index", "_location", "_origin")
 
     def __init__(self, origin: ReadingOrigin, location: str, assembled: Assembled) -> None:

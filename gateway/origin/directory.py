@@ -88,7 +88,7 @@ class DirectoryOrigin:
         kept_as: KeptAs | None = None,
     ) -> BodyReader:
         if not location.endswith("/"):
-            return FileReader(self, await self.take(self._disk.path(location)))
+            return FileReader(self, location, await self.take(self._disk.path(location)))
         assembled = self._assembled.get(location)
         if assembled is None:
             with origin_errors(location):

@@ -28,11 +28,12 @@ XML = "application/xml"
 
 @dataclass(frozen=True, slots=True)
 class BodySlice:
-    """`size` bytes of an open body, from `offset`; whoever writes the answer closes the reader."""
+    """`size` bytes of an open body at an origin, from `offset`; whoever writes the answer closes the reader."""
 
     reader: BodyReader
     offset: int
     size: int
+    origin: str = ""
 
 
 @dataclass(slots=True)

@@ -79,6 +79,7 @@ class Call:
     sts: StsRequest | None = None
     access_key_id: str = ""  # of the key that signed, or that began the session that signed
     is_repeat: bool = False  # the very same was let in before, and nothing has changed since
+    session_ends_s: int | None = None
 
     @property
     def rooms(self) -> Rooms:
@@ -209,6 +210,11 @@ class Call:
     def context(self) -> Context:
         """What rules may ask of where the request comes from; read only where one does."""
         return Context(self.address_of_client, self.scheme == "https")
+
+    @property
+    def asks_context(self) -> bool:
+        """Could a rule about this call's bucket decide otherwise for who comes from elsewhere?"""
+        return self.rules.asks_context(self.identity, self.bucket.project)
 
     def decide(
         self, action: str, bucket: Bucket | None, key: str | None = None, owner: str | None = None, **more: str

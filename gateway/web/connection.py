@@ -93,7 +93,8 @@ class Answering(Protocol):
 class Connection(asyncio.BufferedProtocol):
     """One connection; its server has it as long as it is open.
 
-    `peer` is the address at its other end, `tls` the version of TLS, or "".
+    `peer` is the address at its other end, `tls` the version of TLS, or "". `is_nginx`: it came to the listener that is
+    nginx's alone.
     """
 
     __slots__ = (
@@ -112,12 +113,14 @@ class Connection(asyncio.BufferedProtocol):
         "_server",
         "_timer",
         "_writing_paused",
+        "is_nginx",
         "peer",
         "tls",
         "transport",
     )
 
-    def __init__(self, server: Answering, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: Answering, loop: asyncio.AbstractEventLoop, *, is_nginx: bool = False) -> None:
+        self.is_nginx = is_nginx
         self._server = server
         self._loop = loop
         self.transport: asyncio.Transport | None = None

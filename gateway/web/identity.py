@@ -45,6 +45,7 @@ async def authenticate(call: Call) -> None:
     call.verified = verifier.verify(wire, credentials, signer.secret, now_s=call.now_s, session_token=token)
     call.identity = settle(call.services, signer, call.now_s)
     call.access_key_id = signer.key.access_key_id
+    call.session_ends_s = signer.expires_s
     hoisted = hoisted_headers(wire, credentials)
     if hoisted:
         call.headers = {**call.headers, **hoisted}

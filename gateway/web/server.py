@@ -14,6 +14,7 @@ from gateway.errors import Code, S3Error
 from gateway.traces import current as current_traces
 from gateway.web.access_log import AccessLog
 from gateway.web.answers import Answer, DateLine, error_answer, render_head, write_answer
+from gateway.web.ask import answer_nginx, asked_by_nginx, is_authorising
 from gateway.web.call import Services
 from gateway.web.client_address import is_trusted
 from gateway.web.connection import Connection, Request
@@ -71,6 +72,10 @@ class S3Server:
         self.tally.accepted.number += 1
         return Connection(self, self._loop)
 
+    def for_nginx(self) -> Connection:
+        """A connection to the listener that is nginx's alone."""
+        return Connection(self, self._loop, is_nginx=True)
+
     async def answer(self, request: Request) -> bool:
         """One request, from its head to the last byte of its answer; does the connection live on?"""
         exchange, traces = Exchange(request, new_request_id()), self._traces
@@ -93,7 +98,8 @@ class S3Server:
             try:
                 exchange.call = call = self._gate.read(request, request_id)
                 await self._gate.admit(call)
-                answer = await HANDLERS[call.operation.name](call)
+                asked = asked_by_nginx(call)
+                answer = await (HANDLERS[call.operation.name](call) if asked is None else answer_nginx(call, asked))
                 if self._tells_quotas and call.operation.name in TOLD:
                     answer.headers += await quota_headers(call)
             except S3Error as error:
@@ -169,7 +175,10 @@ class S3Server:
         if call is not None and is_sts(call):
             return sts_error_answer(error, exchange.request_id)
         resource = exchange.request.target.partition("?")[0]
-        return error_answer(error, resource, exchange.request_id, self._host_id)
+        answer = error_answer(error, resource, exchange.request_id, self._host_id)
+        if call is not None and is_authorising(call) and answer.status < 500:
+            answer.status = _DENIED  # nginx knows no other no; it asks again for its words
+        return answer
 
     async def _write(self, exchange: Exchange, answer: Answer) -> bool:
         request, call = exchange.request, exchange.call

@@ -71,8 +71,12 @@ class Gateway:
     """One gateway process with the projects `demo` and `other`, each with one admin, `ops`, and one access key.
 
     `access_key_id` and `secret_access_key` are of demo's ops, `other_access_key_id` and `other_secret_access_key` of
-    other's. Buckets at the start: demo-media, demo-voice, other-media. The port stays the same over restarts.
+    other's. Buckets at the start: demo-media, demo-voice, other-media. The port stays the same over restarts; `own_port`
+    is the process's own, also where clients reach it through something else.
     """
+
+    hangs_up_on_refusal = False
+    """Does what clients reach close after a refusal that came before the whole body, without announcing it?"""
 
     def __init__(
         self,
@@ -95,12 +99,13 @@ class Gateway:
         self.stderr_file = directory / "stderr.log"
         self.ca_file: Path | None = directory / "ca.pem" if tls else None
         self.host = "127.0.0.1"
-        self.port = free_port()
+        self.port = self.own_port = free_port()
         self.admin_port = free_port()
         self.access_key_id = self.secret_access_key = ""
         self.other_access_key_id = self.other_secret_access_key = ""
         self.process: subprocess.Popen[str] | None = None
         self.output: list[str] = []  # lines of the last run's standard output, complete once it has ended
+        self._own_endpoint = self.endpoint
         self._origin = origin
         self._settings = settings or {}
         self._environment = dict(environment or {})
@@ -156,9 +161,9 @@ class Gateway:
                 start_new_session=True,
             )
         address = self._wait_until_ready(self.process)
-        if address != self.endpoint:
+        if address != self._own_endpoint:
             self.kill()
-            raise GatewayError(f"ready at {address}, not at {self.endpoint}")
+            raise GatewayError(f"ready at {address}, not at {self._own_endpoint}")
         if not self.access_key_id:
             self.access_key_id, self.secret_access_key = self.create_key("demo")
             self.other_access_key_id, self.other_secret_access_key = self.create_key("other")
@@ -265,7 +270,7 @@ class Gateway:
     def _write_config(self) -> None:
         sections: dict[str, dict[str, object]] = {
             "server": {
-                "listen": f"127.0.0.1:{self.port}",
+                "listen": f"127.0.0.1:{self.own_port}",
                 "admin_listen": f"127.0.0.1:{self.admin_port}",
                 "domains": ["s3.localhost", "localhost"],
             },

@@ -6,17 +6,23 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.gateway import Gateway
+from tests.support.nginx import GatewayBehindNginx
 from tests.support.s3_origins import ORIGINS
 
 DIRECTORY = "directory"
+NGINX = "nginx"
+"""No origin: a gateway over a directory that is reached through nginx."""
 OpenGateway = Callable[..., AbstractContextManager[Gateway]]
 """Starts a gateway of a test's own, over the origin of this run; takes what Gateway takes."""
 
 
 @contextmanager
 def gateway_over(origin: str, directory: Path, **more: Any) -> Iterator[Gateway]:
-    """A gateway over a new and empty origin: "directory", or one of ORIGINS. `more` goes to Gateway."""
+    """A gateway over a new and empty origin: "directory", one of ORIGINS, or NGINX. `more` goes to Gateway."""
     with ExitStack() as stack:
+        if origin == NGINX:
+            yield stack.enter_context(GatewayBehindNginx(directory / "gateway", **more))
+            return
         if origin != DIRECTORY:
             below = directory / f"below-{origin}"
             below.mkdir()

@@ -340,6 +340,8 @@ class _Writer:
 class _Reader:
     """An open body: what it was when it was opened."""
 
+    plain_file = None
+
     def __init__(self, origin: MemoryOrigin, data: bytes) -> None:
         self._origin = origin
         self._data = data

@@ -39,6 +39,7 @@ class Connection:
     """One keep-alive connection to a gateway; connects again when the gateway closed it after an answer."""
 
     def __init__(self, gateway: Gateway) -> None:
+        self._hangs_up = gateway.hangs_up_on_refusal
         self.connection = (
             http.client.HTTPSConnection(
                 gateway.host,
@@ -73,7 +74,10 @@ class Connection:
             for name, value in answer.getheaders():
                 lower = name.lower()
                 joined[lower] = f"{joined[lower]},{value}" if lower in joined else value
-            return Response(answer.status, joined, answer.read())
+            response = Response(answer.status, joined, answer.read())
+        if self._hangs_up and body is not None and response.status >= 400:
+            self.connection.close()
+        return response
 
     def close(self) -> None:
         """Close the socket."""

@@ -143,6 +143,8 @@ async def answered(
 class Broken:
     """A body that ends early: `good` bytes, then the origin dies."""
 
+    plain_file = None
+
     def __init__(self, good: int) -> None:
         self._good = good
 
@@ -164,6 +166,7 @@ class Short:
 
     data: bytes
     piece: int
+    plain_file: str | None = None
     asked: list[tuple[int, int]] = field(default_factory=list)
 
     async def read(self, offset: int, size: int) -> bytes:

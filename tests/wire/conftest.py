@@ -1,7 +1,8 @@
 """Fixtures of the real clients: gateways over a directory and over S3 endpoints, and the project that has all the roles.
 
 Every test of this folder runs over a directory and over a second Anbar, an S3 endpoint that verifies signatures; those
-that look closest at what S3 promises run over SeaweedFS and moto too. ANBAR_WIRE_ORIGINS=all runs all of them over all.
+that look closest at what S3 promises run over SeaweedFS and moto too, and once over a directory behind a real nginx.
+ANBAR_WIRE_ORIGINS=all runs all of them over all.
 """
 
 import os
@@ -13,7 +14,7 @@ import pytest
 
 from tests.support.clients import s3_client
 from tests.support.gateway import Gateway
-from tests.support.gateways import DIRECTORY, Gateways, OpenGateway, gateway_over
+from tests.support.gateways import DIRECTORY, NGINX, Gateways, OpenGateway, gateway_over
 from tests.support.media_house import POLICIES, EndUser, MediaHouse
 from tests.support.s3_origins import ORIGINS
 from tests.wire.deviations import reason_of
@@ -36,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What an origin cannot do is expected to fail over it, with the reason; once it does not, we are told."""
     for item in items:
-        for origin in ORIGINS:
+        for origin in (*ORIGINS, NGINX):
             reason = reason_of(origin, item.nodeid)
             if reason is not None:
                 item.add_marker(pytest.mark.xfail(reason=f"{origin}: {reason}"))
@@ -44,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _origins_of(module: str) -> tuple[str, ...]:
     everything = os.environ.get("ANBAR_WIRE_ORIGINS") == "all" or module.startswith(CLOSEST)
-    return tuple(ORIGINS) if everything else EVERYWHERE
+    return (*ORIGINS, NGINX) if everything else EVERYWHERE
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +64,8 @@ def any_gateway(request: pytest.FixtureRequest, gateways: Gateways) -> Gateway:
 @pytest.fixture(scope="session")
 def gateway(request: pytest.FixtureRequest, gateways: Gateways) -> Gateway:
     """The same, by HTTP alone."""
+    if request.param == NGINX:
+        return gateways.find("gateway-plain", NGINX)
     return _shared(gateways, "gateway", request.param)
 
 
@@ -85,6 +88,8 @@ def open_gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 def _shared(gateways: Gateways, name: str, wanted: str, **more: Any) -> Gateway:
     if wanted == "https":
         return gateways.find(f"{name}-tls", DIRECTORY, tls=True, **more)
+    if wanted == NGINX:  # which speaks HTTPS here
+        return gateways.find(name, NGINX, tls=True, **more)
     return gateways.find(name, DIRECTORY if wanted == "http" else wanted, **more)
 
 

@@ -32,6 +32,8 @@ class Writing(Protocol):
 class S3Reader:
     """An open body: one answer, read from its beginning to its end; a jump asks again."""
 
+    plain_file: None = None
+
     __slots__ = ("_end", "_etag", "_location", "_offset", "_origin", "_response")
 
     def __init__(

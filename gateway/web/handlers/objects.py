@@ -69,16 +69,16 @@ async def get_object(call: Call) -> Answer:
     found, reader = await open_object(call.rooms, call.object, wanted)
     control = downstream_control(category)
     if reader is None:
-        return _read_answer(call, found, overrides, control)
+        return read_answer(call, found, overrides, control)
     try:
-        answer = _read_answer(call, found, overrides, control)
+        answer = read_answer(call, found, overrides, control)
         answer.headers += cache_headers(reader, call.now_s)
         answer.cache = cache_state(reader)
         if isinstance(reader, HeldReader):
             answer.body = reader.data
             return answer
         if found.size > _READ_AT_ONCE:
-            answer.slice = BodySlice(reader, found.offset, found.size)
+            answer.slice = BodySlice(reader, found.offset, found.size, found.record.origin)
             return answer
         answer.body = await _read_small(reader, found)
     except BaseException:
@@ -103,7 +103,7 @@ async def head_object(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html"""
     wanted, overrides = _wanted(call), parse_response_overrides(call.query)
     found = await find_bytes(call.rooms, call.object, wanted)
-    answer = _read_answer(call, found, overrides)
+    answer = read_answer(call, found, overrides)
     answer.length = found.size
     return answer
 
@@ -249,7 +249,8 @@ def _wanted(call: Call, category: Category | None = None) -> Wanted:
     )
 
 
-def _read_answer(call: Call, found: Found, overrides: dict[str, str], cache_control: str | None = None) -> Answer:
+def read_answer(call: Call, found: Found, overrides: dict[str, str], cache_control: str | None = None) -> Answer:
+    """What GET and HEAD say of an object, without its body."""
     if found.not_modified:
         return Answer(304, not_modified_headers(found.record, cache_control))
     checksum_mode = call.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"

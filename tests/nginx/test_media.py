@@ -1,0 +1,346 @@
+"""Ways 2 and 3 and the offload: nginx sends what the gateway allows, and no more than that. I05, I22."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from tests.support.caller import Caller, parse_xml, refused, text
+from tests.support.nginx import GatewayBehindNginx
+from tests.support.raw_http import Answer, Request, eventually
+from tests.support.signer import Signer
+
+LARGE = bytes(range(256)) * 1024
+OTHER = LARGE[::-1]
+OPEN = """\
+project = "demo"
+[categories.media]
+[categories.open]
+read = "public"
+[principals]
+ops = { role = "admin" }
+reader = { role = "reader" }
+"""
+AWKWARD = ["a%2Fb", "a//b", "plus+plus", "one%20two", "100%25", "%E2%82%AC.jpg", "q%3Fmark", ".hidden/x", "at@at"]
+
+
+@pytest.fixture(scope="module")
+def offloading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayBehindNginx]:
+    with front(tmp_path_factory.mktemp("offloading"), "s3-offload.conf") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayBehindNginx]:
+    with front(tmp_path_factory.mktemp("private"), "private-media.conf", authorisation_s=300) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayBehindNginx]:
+    with front(tmp_path_factory.mktemp("site"), "media.conf", public_s=3600) as running:
+        yield running
+
+
+def front(directory: Path, site: str, **nginx: object) -> GatewayBehindNginx:
+    settings = {"nginx": {"offload": ["local"], **nginx}}
+    return GatewayBehindNginx(directory, sites=(site,), settings=settings, policies={"demo": OPEN, "other": OTHERS})
+
+
+OTHERS = 'project = "other"\n[categories.media]\n[principals.ops]\nrole = "admin"\n'
+
+
+def at_the_gateway(running: GatewayBehindNginx) -> Caller:
+    return Caller("127.0.0.1", running.own_port, Caller.of(running).signer)
+
+
+def stored(
+    running: GatewayBehindNginx,
+    key: str,
+    body: bytes = LARGE,
+    bucket: str = "demo-media",
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Put an object past nginx; its path."""
+    target = f"/{bucket}/{key}"
+    answer = at_the_gateway(running).call("PUT", target, body, tuple(headers.items()))
+    assert answer.status == 200, answer
+    return target
+
+
+def named(answer: Answer) -> dict[str, str]:
+    """Its headers, without those that are another's each time, or the server's own."""
+    passing = ["date", "server", "connection", "x-amz-request-id", "x-amz-id-2"]
+    if answer.status == 206:  # nginx says it of whole bodies only
+        passing.append("accept-ranges")
+    return {name.lower(): value for name, value in answer.headers if name.lower() not in passing}
+
+
+def sent_by_nginx(running: GatewayBehindNginx, ask: Callable[[], Answer]) -> bool:
+    """Did nginx have the body from elsewhere than the gateway? Its log says how many bytes came from there."""
+    before = len(running.nginx.access_log)
+    size = len(ask().body)
+    assert eventually(lambda: len(running.nginx.access_log) > before)
+    line = running.nginx.access_log[-1]
+    _, _, said = line.rpartition('"')
+    _, length, _, _ = said.split()
+    assert f" {size} " in line
+    return length in ("-", "0")
+
+
+# --- offload
+
+
+HEADERS = {
+    "Content-Type": "image/jpeg",
+    "Cache-Control": "max-age=7",
+    "Content-Disposition": 'inline; filename="a.jpg"',
+    "Content-Language": "de",
+    "Content-Encoding": "identity",
+    "Expires": "Thu, 01 Jan 2037 00:00:00 GMT",
+}
+
+
+@pytest.mark.parametrize("way", ["offloading", "private"])
+@pytest.mark.parametrize("wanted", [None, "bytes=0-9", "bytes=100-200000", "bytes=-70000", "bytes=7-"])
+def test_nginx_sends_the_file_with_the_headers_of_the_object(request, way, wanted):
+    running = request.getfixturevalue(way)
+    target = stored(running, "headers", headers=HEADERS)
+    asked = [] if wanted is None else [("Range", wanted)]
+    through, direct = Caller.of(running), at_the_gateway(running)
+    plain = direct.ask(direct.presigned("GET", target, headers=asked))
+    assert plain.status == (200 if wanted is None else 206)
+    answer = through.ask(through.presigned("GET", target, headers=asked))
+    assert (answer.status, answer.body) == (plain.status, plain.body)
+    assert named(answer) == named(plain)
+    head, plain_head = through.ask(through.presigned("HEAD", target)), direct.ask(direct.presigned("HEAD", target))
+    assert named(head) == named(plain_head)
+
+
+@pytest.mark.parametrize("way", ["offloading", "private"])
+def test_the_bytes_are_nginxs_and_the_gateway_has_not_sent_them(request, way):
+    running = request.getfixturevalue(way)
+    caller, target = Caller.of(running), stored(running, "whose")
+    assert sent_by_nginx(running, lambda: caller.ask(caller.presigned("GET", target)))
+    marked = stored(running, "marked", headers={"x-amz-meta-mark": "kept"})
+    assert not sent_by_nginx(running, lambda: caller.ask(caller.presigned("GET", marked)))
+    assert caller.call("GET", marked).header("x-amz-meta-mark") == "kept"
+
+
+@pytest.mark.parametrize("way", ["offloading", "private"])
+@pytest.mark.parametrize("key", AWKWARD)
+def test_the_files_of_awkward_keys_are_found(request, way, key):
+    running = request.getfixturevalue(way)
+    caller, target = Caller.of(running), stored(running, key)
+    assert sent_by_nginx(running, lambda: caller.ask(caller.presigned("GET", target)))
+    assert caller.ask(caller.presigned("GET", target)).body == LARGE
+
+
+@pytest.mark.parametrize("way", ["offloading", "private"])
+def test_conditions_and_refusals_are_the_gateways(request, way):
+    running = request.getfixturevalue(way)
+    caller, target = Caller.of(running), stored(running, "conditions")
+    etag = caller.call("GET", target).header("etag")
+    ask = lambda *headers: caller.ask(caller.presigned("GET", target, headers=headers))  # noqa: E731
+    assert ask(("If-None-Match", etag)).status == 304
+    assert ask(("If-None-Match", '"x"')).body == LARGE
+    assert ask(("If-Match", etag)).body == LARGE
+    refused(ask(("If-Match", '"x"')), 412, "PreconditionFailed")
+    assert ask(("If-Range", '"x"'), ("Range", "bytes=0-9")).body == LARGE
+    assert ask(("If-Range", etag), ("Range", "bytes=0-9")).body == LARGE[:10]
+    assert ask(("Range", "bytes=0-1,5-6")).body == LARGE
+    assert ask(("Range", "nonsense")).body == LARGE
+    beyond = ask(("Range", "bytes=9999999-"))
+    assert beyond.status == 416
+    assert text(parse_xml(beyond.body), "Code") == "InvalidRange"
+    assert beyond.header("content-range") == f"bytes */{len(LARGE)}"
+    assert len(named(beyond)) == len([name for name, _ in beyond.headers if name.lower() in named(beyond)])
+    refused(caller.ask(caller.presigned("GET", f"{target}-not-there")), 404, "NoSuchKey")
+    refused(caller.ask(caller.request("GET", target)), 403, "AccessDenied")
+    refused(caller.ask(caller.presigned("GET", target).with_query("x=1")), 403, "SignatureDoesNotMatch")
+
+
+@pytest.mark.parametrize("way", ["offloading", "private"])
+def test_an_overwritten_object_is_new_and_a_deleted_one_gone(request, way):
+    running = request.getfixturevalue(way)
+    caller, target = Caller.of(running), stored(running, "changing")
+    asked = caller.presigned("GET", target)
+    assert caller.ask(asked).body == LARGE
+    stored(running, "changing", OTHER)
+    assert eventually(lambda: caller.ask(asked).body == OTHER)
+    assert caller.call("DELETE", target).status == 204
+    assert eventually(lambda: caller.ask(asked).status == 404)
+
+
+@pytest.mark.parametrize("way", ["offloading", "private"])
+def test_uploads_and_everything_else_go_on_as_ever(request, way):
+    caller = Caller.of(request.getfixturevalue(way))
+    caller.put("demo-media", "up/a//b", LARGE)
+    assert caller.get("demo-media", "up/a//b").body == LARGE
+    assert "up/a//b" in caller.keys("demo-media")
+    upload_id = caller.start_upload("demo-media", "parts")
+    assert caller.put_part("demo-media", "parts", upload_id, 1, LARGE)
+
+
+@pytest.mark.parametrize("way", ["offloading", "private", "site"])
+def test_no_client_reaches_the_internal_places(request, way):
+    running = request.getfixturevalue(way)
+    caller = Caller.of(running)
+    stored(running, "inside")
+    [file] = [each for each in (running.origin_directory / "demo-media").glob("inside@*") if each.suffix != ".json"]
+    for target in (f"/-/bodies/local/demo-media/{file.name}", "/-/authorise", f"/demo-media/{file.name}"):
+        answer = caller.ask(caller.request("GET", target))
+        assert answer.status in (400, 403, 404)
+        assert LARGE[:256] not in answer.body
+
+
+@pytest.mark.parametrize("way", ["offloading", "private", "site"])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        ("X-Accel-Redirect", "/-/bodies/local/.anbar-origin"),
+        ("X-Anbar-File", "/.anbar-origin"),
+        ("X-Anbar-Ask", "authorise"),
+        ("X-Anbar-Ask", "offload"),
+        ("X-Anbar-Ask", "nonsense"),
+        ("X-Original-URI", "/demo-media/elsewhere"),
+        ("X-Original-Method", "DELETE"),
+    ],
+)
+def test_what_a_client_forges_does_nothing(request, way, forged):
+    running = request.getfixturevalue(way)
+    caller, target = Caller.of(running), stored(running, "forged")
+    request_ = caller.presigned("GET", target, headers=[forged])
+    if way == "site":
+        request_ = Request("GET", request_.target.replace("/demo-", "/media/"), request_.headers)
+    assert caller.ask(request_).body == LARGE
+    bare = caller.ask(
+        caller.request("GET", target.replace("/demo-", "/media/") if way == "site" else target, headers=[forged])
+    )
+    refused(bare, 403, "AccessDenied")
+
+
+@pytest.mark.parametrize("ask", ["authorise", "offload", "cache"])
+def test_the_public_listener_takes_no_orders(offloading, ask):
+    direct, target = at_the_gateway(offloading), stored(offloading, "public-listener")
+    answer = direct.call("GET", target, b"", [("X-Anbar-Ask", ask)])
+    assert answer.body == LARGE
+    for name in ("x-accel-redirect", "x-accel-expires", "x-anbar-file"):
+        assert answer.header(name) is None
+
+
+# --- authorisations that are kept
+
+
+def test_a_kept_authorisation_is_of_one_very_request(private):
+    caller, target = Caller.of(private), stored(private, "one")
+    asked = caller.presigned("GET", target)
+    assert caller.ask(asked).body == LARGE
+    private.stop_gateway()
+    try:
+        assert caller.ask(asked).body == LARGE
+    finally:
+        private.start_gateway()
+    for changed in (
+        Request("GET", asked.target[:-1] + ("0" if asked.target[-1] != "0" else "1"), asked.headers),
+        Request("GET", target, asked.headers),
+        Request("GET", asked.target.replace("/one?", "/two?"), asked.headers),
+        asked.with_query("response-content-type=text%2Fhtml"),
+        Request("HEAD", asked.target, asked.headers),
+    ):
+        assert caller.ask(changed).status == 403, changed
+
+
+def test_another_range_of_a_kept_authorisation_is_another_range(private):
+    caller, target = Caller.of(private), stored(private, "ranges")
+    asked = caller.presigned("GET", target)
+    assert caller.ask(asked.with_header("Range", "bytes=0-9")).body == LARGE[:10]
+    assert caller.ask(asked.with_header("Range", "bytes=10-19")).body == LARGE[10:20]
+    assert caller.ask(asked).body == LARGE
+
+
+def test_a_revoked_key_is_refused_within_the_bound(tmp_path: Path):
+    with front(tmp_path / "revoked", "private-media.conf", authorisation_s=2) as running:
+        key, secret = running.create_key("demo", "reader")
+        caller = Caller(running.host, running.port, Signer(key, secret))
+        asked = caller.presigned("GET", stored(running, "hot"))
+        assert caller.ask(asked).body == LARGE
+        running.command("keys", "disable", key)
+        assert eventually(lambda: caller.ask(asked).status == 403)
+
+
+def test_an_authorisation_of_nothing_is_asked_each_time(tmp_path: Path):
+    with front(tmp_path / "each", "private-media.conf", authorisation_s=0) as running:
+        key, secret = running.create_key("demo", "reader")
+        caller = Caller(running.host, running.port, Signer(key, secret))
+        asked = caller.presigned("GET", stored(running, "hot"))
+        assert caller.ask(asked).body == LARGE
+        running.command("keys", "disable", key)
+        refused(caller.ask(asked), 403, "InvalidAccessKeyId")
+
+
+# --- the media site
+
+
+def test_a_public_object_is_kept_by_nginx(site):
+    caller = Caller.of(site)
+    stored(site, "kept.jpg", bucket="demo-open", headers={"Content-Type": "image/jpeg"})
+    asked = caller.request("GET", "/media/open/kept.jpg")
+    answer = caller.ask(asked)
+    assert (answer.status, answer.body, answer.header("content-type")) == (200, LARGE, "image/jpeg")
+    site.stop_gateway()
+    try:
+        assert caller.ask(asked).body == LARGE
+        assert caller.ask(asked.with_header("Range", "bytes=5-9")).body == LARGE[5:10]
+        assert caller.ask(caller.request("GET", "/media/open/other.jpg")).status == 502
+    finally:
+        site.start_gateway()
+
+
+@pytest.mark.parametrize("said", ["private", "no-store", "max-age=0", "no-cache"])
+def test_i20_what_its_uploader_keeps_out_of_caches_is_not_kept(site, said):
+    caller, key = Caller.of(site), f"unkept-{said}"
+    stored(site, key, bucket="demo-open", headers={"Cache-Control": said})
+    asked = caller.request("GET", f"/media/open/{key}")
+    assert caller.ask(asked).body == LARGE
+    stored(site, key, OTHER, bucket="demo-open", headers={"Cache-Control": said})
+    assert caller.ask(asked).body == OTHER
+
+
+def test_i22_a_private_object_is_never_kept(site):
+    caller, target = Caller.of(site), stored(site, "secret.jpg")
+    linked = caller.presigned("GET", target)
+    linked = Request("GET", linked.target.replace("/demo-", "/media/"), linked.headers)
+    disguised = Request("GET", linked.target.replace("X-Amz-", "X-%41mz-"), linked.headers)
+    assert caller.ask(linked).body == LARGE
+    assert caller.ask(disguised).status in (200, 403)
+    for asked in (linked, disguised):
+        refused(caller.ask(Request("GET", asked.target.partition("?")[0], asked.headers)), 403, "AccessDenied")
+    stored(site, "secret.jpg", OTHER)
+    assert caller.ask(linked).body == OTHER
+    assert not kept_files(site, LARGE[:256], "secret")
+
+
+def test_a_public_object_is_new_when_its_time_is_over(tmp_path: Path):
+    with front(tmp_path / "short", "media.conf", public_s=1) as running:
+        caller = Caller.of(running)
+        stored(running, "news", bucket="demo-open")
+        asked = caller.request("GET", "/media/open/news")
+        assert caller.ask(asked).body == LARGE
+        stored(running, "news", OTHER, bucket="demo-open")
+        assert eventually(lambda: caller.ask(asked).body == OTHER)
+        assert caller.ask(asked).body == OTHER
+
+
+@pytest.mark.parametrize("key", ["a%2Fb", "a//b", "plus+plus", "one%20two", "100%25"])
+def test_awkward_keys_of_a_media_site(site, key):
+    caller = Caller.of(site)
+    stored(site, key, key.encode(), bucket="demo-open")
+    assert caller.ask(caller.request("GET", f"/media/open/{key}")).body == key.encode()
+
+
+def kept_files(running: GatewayBehindNginx, data: bytes, key: str) -> list[Path]:
+    """Files of nginx's cache that hold these bytes of this key."""
+    files = [file for file in running.nginx.directory.glob("cache-*/**/*") if file.is_file()]
+    return [file for file in files if key.encode() in file.read_bytes()[:1024] and data in file.read_bytes()]
