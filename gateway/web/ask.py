@@ -1,7 +1,8 @@
 """What nginx may ask beyond S3, on the listener that is its alone ([nginx] listen), by the header `X-Anbar-Ask`.
 
 authorise: may this exact request be made? `204` with the headers of the object, without its body; X-Anbar-File is where
-the body lies below its origin's directory, where it is one plain file that nginx may send. X-Accel-Expires says for how
+the body lies below its origin's directory, where it is one plain file that nginx may send, or else a name that no file
+has. X-Accel-Expires says for how
 many seconds the answer may be kept: never longer than the signature is good. Everything that nginx's key does not tell
 apart is not to be kept at all: who comes from where, signed headers that are not in KEYED.
 https://nginx.org/en/docs/http/ngx_http_auth_request_module.html
@@ -76,6 +77,7 @@ CARRIED: Final = frozenset(
 )
 """The headers of an object that nginx puts on a body that it sends; an object with others is sent by the gateway."""
 
+_NO_FILE: Final = ".none"  # a segment of a body's path never begins with a dot
 _READS: Final = ("GetObject", "HeadObject")
 _ONE_RANGE: Final = re.compile(r"bytes=(?:[0-9]+-[0-9]*|-[0-9]+)")
 _DECIDED_BY_NGINX: Final = ("if-match", "if-unmodified-since", "if-range")
@@ -127,8 +129,9 @@ async def _authorise(call: Call) -> Answer:
     finally:
         if reader is not None:
             reader.close()
-    if path is not None and "partNumber" not in call.query and _is_carried(answer):
-        answer.headers.append(("X-Anbar-File", f"/{path}"))
+    if path is None or "partNumber" in call.query or not _is_carried(answer):
+        path = _NO_FILE
+    answer.headers.append(("X-Anbar-File", f"/{path}"))
     answer.headers.append(("X-Accel-Expires", str(_authorised_s(call))))
     answer.status = 204
     return answer

@@ -149,7 +149,7 @@ def test_a_file_is_named_only_where_all_of_the_answer_is_in_it(listening):
     for key in ("marked", "empty", "parts", "k?partNumber=1"):
         answer = caller.ask(asking("authorise", caller.signed("GET", f"/demo-open/{key}")))
         assert answer.status == 204
-        assert answer.header("x-anbar-file") is None
+        assert answer.header("x-anbar-file") == "/.none"
         sent = caller.ask(asking("offload", caller.signed("GET", f"/demo-open/{key}")))
         assert sent.header("x-accel-redirect") is None
         assert len(sent.body) == (0 if key == "empty" else len(BODY))
