@@ -29,6 +29,7 @@ class Environment:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._stack = ExitStack()
+        self._fronted: dict[int, tuple[Nginx, Gateway]] = {}
         self._root = self._temporary(None)
 
     def __enter__(self) -> Self:
@@ -74,6 +75,16 @@ class Environment:
     def forwarder(self) -> Gateway:
         """A gateway that forwards, with its store in memory."""
         return self._started(Gateway(self._in_memory() / "forwarder", self.upstream))
+
+    def fronted(self, authorisation_s: int) -> tuple[Nginx, Gateway]:
+        """A gateway and the nginx in front of it that sends its files, and keeps authorisations for so long."""
+        found = self._fronted.get(authorisation_s)
+        if found is None:
+            gateway = self._started(Gateway(self._root / f"behind-{authorisation_s}", authorisation_s=authorisation_s))
+            nginx = Nginx(self._root / f"front-{authorisation_s}", behind=gateway)
+            self._stack.callback(nginx.close)
+            found = self._fronted[authorisation_s] = (nginx, gateway)
+        return found
 
     @cached_property
     def keeper(self) -> Gateway:

@@ -108,11 +108,12 @@ def run(
     requests: Sequence[Request],
     *,
     pid: int,
+    beside: Sequence[int] = (),
     seconds: float,
     connections: int = 16,
     head_only: bool = False,
 ) -> Load:
-    """Send the requests over and over for `seconds`, and count what the process tree `pid` spends on them.
+    """Send the requests over and over for `seconds`; count what the process trees `pid` and `beside` spend on them.
 
     Raises BadAnswer for anything but success.
     """
@@ -120,10 +121,11 @@ def run(
     open_connections = [_Connection(address, head_only) for _ in range(connections)]
     try:
         _stretch(open_connections, source, min(0.3, seconds / 4))
-        before, started = machine.cpu_ns(pid), time.perf_counter()
+        trees = (pid, *beside)
+        before, started = sum(map(machine.cpu_ns, trees)), time.perf_counter()
         latencies = _stretch(open_connections, source, seconds)
         took = time.perf_counter() - started
-        spent = machine.cpu_ns(pid) - before
+        spent = sum(map(machine.cpu_ns, trees)) - before
     finally:
         for connection in open_connections:
             connection.socket.close()

@@ -53,6 +53,15 @@ _PROXY = """\
     }}
 """
 
+_PRIVATE = """\
+    include anbar/http.conf;
+    include anbar/http-media.conf;
+    server {{
+        listen 127.0.0.1:{port};
+        include anbar/private-media.conf;
+    }}
+"""
+
 _GATEWAY = """\
 [server]
 listen = "127.0.0.1:0"
@@ -68,6 +77,12 @@ path = "policies"
 _DIRECTORY = """\
 kind = "directory"
 path = "var/objects"
+"""
+_NGINX_SECTION = """\
+[nginx]
+listen = "127.0.0.1:{port}"
+offload = ["local"]
+authorisation_s = {authorisation_s}
 """
 _S3 = """\
 kind = "s3"
@@ -118,9 +133,9 @@ class Upstream:
 
 
 class Nginx:
-    """nginx on one core, serving the files of `root`/files, or forwarding to an upstream."""
+    """nginx on one core: serving the files of `root`/files, forwarding to an upstream, or in front of a gateway."""
 
-    def __init__(self, root: Path, upstream: Upstream | None = None) -> None:
+    def __init__(self, root: Path, upstream: Upstream | None = None, behind: "Gateway | None" = None) -> None:
         self.files = root / "files"
         self.files.mkdir(parents=True)
         self.files.chmod(0o755)
@@ -131,6 +146,9 @@ class Nginx:
         server = _STATIC.format(root=root, port=port)
         if upstream is not None:
             server = _PROXY.format(port=port, upstream=upstream.port)
+        if behind is not None:
+            server = _PRIVATE.format(port=port)
+            _copy_shipped_files(root, behind)
         config.write_text(_NGINX.format(user=user, root=root, server=server))
         program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if program is None:
@@ -154,16 +172,32 @@ class AccessKey:
 class Gateway:
     """An installation in `root`, with one project, one bucket and one key; bodies are in files, or at an upstream."""
 
-    def __init__(self, root: Path, upstream: Upstream | None = None, *, cache: Path | None = None) -> None:
-        """`cache`: where it keeps what it has read; None: it keeps nothing."""
+    def __init__(
+        self,
+        root: Path,
+        upstream: Upstream | None = None,
+        *,
+        cache: Path | None = None,
+        authorisation_s: int | None = None,
+    ) -> None:
+        """`cache`: where it keeps what it has read; None: it keeps nothing.
+
+        `authorisation_s`: listen for nginx as well, which may keep authorisations for so long.
+        """
         self.root = root
+        self.nginx_port = _free_port()
         self.store = root / "var" / "anbar.sqlite"
         self.objects = root / "var" / "objects"
         self._config = root / "gateway.toml"
         self._process: subprocess.Popen[bytes] | None = None
         (root / "policies").mkdir(parents=True)
         origin = _S3.format(upstream=upstream.port) if upstream else _DIRECTORY
-        self._config.write_text(_GATEWAY + origin + (_CACHE.format(cache=cache) if cache else ""))
+        nginx = (
+            ""
+            if authorisation_s is None
+            else _NGINX_SECTION.format(port=self.nginx_port, authorisation_s=authorisation_s)
+        )
+        self._config.write_text(_GATEWAY + origin + (_CACHE.format(cache=cache) if cache else "") + nginx)
         for name in ("origin-key", "origin-secret"):
             (root / name).write_text(name)
             (root / name).chmod(0o600)
@@ -205,6 +239,23 @@ class Gateway:
         if done.returncode:
             raise NotReady(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
         return done.stdout
+
+
+def _copy_shipped_files(root: Path, gateway: Gateway) -> None:
+    """The files of deploy/nginx with the addresses of this run; they write no log, as the other nginx does not."""
+    shutil.copytree(REPOSITORY / "deploy" / "nginx", root / "anbar")
+    moved = {
+        "127.0.0.1:9000": "{}:{}".format(*gateway.address),
+        "127.0.0.1:9002": f"127.0.0.1:{gateway.nginx_port}",
+        "/var/lib/anbar/objects": str(gateway.objects),
+        "/var/cache/nginx/": f"{root}/cache-",
+        "access_log /var/log/nginx/anbar.log anbar;": "access_log off;",
+    }
+    for file in (root / "anbar").iterdir():
+        text = file.read_text()
+        for there, here in moved.items():
+            text = text.replace(there, here)
+        file.write_text(text)
 
 
 def _free_port() -> int:

@@ -130,6 +130,11 @@ class DirectoryOriginSettings(Table):
         description="Wait until the disk has every byte before a write is acknowledged. Without it a power cut can "
         "lose acknowledged objects: for tests only.",
     )
+    group_read: bool = Field(
+        default=False,
+        description="New bodies and their directories can be read by the group of the gateway's process: for an nginx "
+        "that sends them and belongs to it.",
+    )
 
 
 class OriginCapabilities(Table):

@@ -221,7 +221,7 @@ def measured_otherwise(store: Path, origins: Mapping[str, OriginSettings]) -> It
 def _open_directory(name: str, settings: DirectoryOriginSettings, *, beside: bool) -> Origin:
     """An origin in whose directory a file could be made; raises StartError."""
     try:
-        opened = DirectoryOrigin(settings.path, durable=settings.durable, beside=beside)
+        opened = DirectoryOrigin(settings.path, durable=settings.durable, beside=beside, group_read=settings.group_read)
         _try_to_write(settings.path)
     except FileExistsError:
         raise StartError(f"origin {name}: {settings.path}: not a directory") from None

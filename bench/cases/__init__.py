@@ -8,6 +8,7 @@ from bench.cases.hot import ColdGet, HotGet
 from bench.cases.large import LargeBodies
 from bench.cases.ledger import Reserve
 from bench.cases.listing import List
+from bench.cases.private import PrivateMedia
 from bench.cases.put import Put
 from bench.cases.rules import Evaluate, LargePolicy
 from bench.cases.seeing import SeeCount, SeeLog
@@ -27,6 +28,10 @@ _ALL: tuple[Case, ...] = (
     *(List(place, delimiter) for delimiter in (False, True) for place in ("start", "middle", "end")),
     Put("put-64k", in_memory=True),
     Put("put-64k-disk", in_memory=False),
+    PrivateMedia("private-64k-kept", 64 << 10, authorisation_s=300, limit=1.3),
+    PrivateMedia("private-64k-each", 64 << 10, authorisation_s=0, limit=7.0),
+    PrivateMedia("private-1m-kept", 1 << 20, authorisation_s=300, limit=1.3),
+    PrivateMedia("private-1m-each", 1 << 20, authorisation_s=0, limit=7.0),
     LargeBodies(),
     ForwardGet("forward-get-1k", 1 << 10, limit=4.5),
     ForwardGet("forward-get-64k", 64 << 10, limit=4.0),

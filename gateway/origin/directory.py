@@ -40,9 +40,9 @@ class DirectoryOrigin:
     copies = True
     settle_s = 0
 
-    def __init__(self, root: Path, *, durable: bool = True, beside: bool = False) -> None:
-        """`beside`: another process may be reading and writing there, too."""
-        self._disk = Disk(root, durable=durable, beside=beside)
+    def __init__(self, root: Path, *, durable: bool = True, beside: bool = False, group_read: bool = False) -> None:
+        """`beside`: another process may be reading and writing there, too; `group_read`: the group reads bodies."""
+        self._disk = Disk(root, durable=durable, beside=beside, group_read=group_read)
         self._threads = Threads(_THREADS, "origin")
         self._run = self._threads.run
         self.survey = DirectorySurvey(root, self._threads)

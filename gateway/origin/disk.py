@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -48,18 +49,25 @@ def load_manifest(folder: str) -> Manifest:
     return Manifest(tuple(name for name, _ in parts), tuple(accumulate(size for _, size in parts)))
 
 
+_GROUP_ENTERS = 0o050
+
+
 class Disk:
     """The files below one directory, by their paths; a folder's path ends with "/".
 
     Every method may be called in any thread, and raises OSError.
-    `durable` False leaves out every fsync. `beside`: another process may be reading there.
+    `durable` False leaves out every fsync. `beside`: another process may be reading there. `group_read`: the group may
+    read bodies and go through their directories, whatever the umask; what is described beside them it may not.
     """
 
-    def __init__(self, root: Path, *, durable: bool, beside: bool = False) -> None:
+    def __init__(self, root: Path, *, durable: bool, beside: bool = False, group_read: bool = False) -> None:
         self._root = str(root)
+        self._group_read = group_read
         self._durable = durable
         self._leaving = f"{self._root}/{_LEAVING}"
         os.makedirs(root, mode=0o700, exist_ok=True)
+        if group_read:
+            os.chmod(root, stat.S_IMODE(os.stat(root).st_mode) | _GROUP_ENTERS)
         if not beside:
             shutil.rmtree(self._leaving, ignore_errors=True)  # whoever read there is gone
 
@@ -75,9 +83,13 @@ class Disk:
         """Open a new file, making its directories; another thread may be removing empty ones."""
         for _ in range(100):
             try:
-                return os.open(path, _NEW_FILE, 0o600)
+                fd = os.open(path, _NEW_FILE, 0o600)
             except FileNotFoundError:
                 self._make_folders(os.path.dirname(path))
+                continue
+            if self._group_read:
+                os.fchmod(fd, 0o640)
+            return fd
         raise FileNotFoundError(path)
 
     def store(self, path: str, data: bytes, meta: Callable[[], BodyMeta | None]) -> None:
@@ -169,6 +181,8 @@ class Disk:
             try:
                 with contextlib.suppress(FileExistsError):  # whoever made it may not have synced it yet
                     os.mkdir(path, 0o700)
+                    if self._group_read:
+                        os.chmod(path, 0o700 | _GROUP_ENTERS)
                 self._sync_folder(os.path.dirname(path))
             except FileNotFoundError:
                 return

@@ -1,9 +1,10 @@
 """What nginx may ask beyond S3, on the listener that is its alone ([nginx] listen), by the header `X-Anbar-Ask`.
 
 authorise: may this exact request be made? `204` with the headers of the object, without its body; X-Anbar-File is where
-the body lies below its origin's directory, where it is one plain file that nginx may send. X-Accel-Expires says for how
-many seconds the answer may be kept: never longer than the signature is good. Everything that nginx's key does not tell
-apart is not to be kept at all: who comes from where, signed headers that are not in KEYED.
+the body lies below its origin's directory, where it is one plain file that nginx may send, or else a name that no file
+has. X-Accel-Expires says for how many seconds the answer may be kept: never longer than the signature is good.
+Everything that nginx's key does not tell apart is not to be kept at all: who comes from where, signatures in the
+Authorization header, signed headers that are not in KEYED.
 https://nginx.org/en/docs/http/ngx_http_auth_request_module.html
 
 offload: the request as ever, but where the answer has a body that nginx can send, it has X-Accel-Redirect instead.
@@ -23,7 +24,7 @@ from gateway.objects.get import Wanted, open_object
 from gateway.origin.base import BodyReader
 from gateway.s3.conditions import NO_CONDITIONS
 from gateway.s3.headers import parse_response_overrides
-from gateway.sigv4.model import MAX_SKEW_S
+from gateway.sigv4.model import HEADER
 from gateway.web.answers import Answer
 from gateway.web.call import Call
 from gateway.web.dispatch import HANDLERS
@@ -77,6 +78,7 @@ CARRIED: Final = frozenset(
 )
 """The headers of an object that nginx puts on a body that it sends; an object with others is sent by the gateway."""
 
+_NO_FILE: Final = ".none"  # a segment of a body's path never begins with a dot
 _READS: Final = ("GetObject", "HeadObject")
 _ONE_RANGE: Final = re.compile(r"bytes=(?:[0-9]+-[0-9]*|-[0-9]+)")
 _DECIDED_BY_NGINX: Final = ("if-match", "if-unmodified-since", "if-range")
@@ -129,8 +131,9 @@ async def _authorise(call: Call) -> Answer:
     finally:
         if reader is not None:
             reader.close()
-    if path is not None and "partNumber" not in call.query and _is_carried(answer):
-        answer.headers.append(("X-Anbar-File", f"/{path}"))
+    if path is None or "partNumber" in call.query or not _is_carried(answer):
+        path = _NO_FILE
+    answer.headers.append(("X-Anbar-File", f"/{path}"))
     answer.headers.append(("X-Accel-Expires", str(_authorised_s(call))))
     answer.status = 204
     return answer
@@ -143,9 +146,11 @@ def _authorised_s(call: Call) -> int:
         return 0
     if call.verified is not None:
         credentials = call.verified.credentials
+        if credentials.scheme is HEADER:  # an SDK reads what it has just written, with the same signature in one second
+            return 0
         if not KEYED.issuperset(credentials.signed_headers):
             return 0
-        ends_s = credentials.time_s + (MAX_SKEW_S if credentials.expires_s is None else credentials.expires_s)
+        ends_s = credentials.time_s + (credentials.expires_s or 0)
         if call.session_ends_s is not None:
             ends_s = min(ends_s, call.session_ends_s)
         longest = min(longest, ends_s - call.now_s)
@@ -185,7 +190,8 @@ def _offload(call: Call, answer: Answer) -> None:
     part.reader.close()
     answer.slice = None
     answer.status = 200  # nginx reads the range again, of the file
-    answer.headers = [header for header in answer.headers if header[0] != "Content-Range"]
+    made = "Accept-Ranges" if wanted is None else "Content-Range"  # by nginx, too
+    answer.headers = [header for header in answer.headers if header[0] != made]
     answer.headers.append(("X-Accel-Redirect", f"{INTERNAL}/{part.origin}/{quote(path, safe='/@')}"))
 
 

@@ -39,9 +39,9 @@ def server(answer: bytes) -> Iterator[tuple[str, int]]:
         thread.join()
 
 
-def run(answer: bytes, **options: bool) -> load.Load:
+def run(answer: bytes, *, head_only: bool = False) -> load.Load:
     with server(answer) as address:
-        return load.run(address, [REQUEST], pid=os.getpid(), seconds=0.05, connections=2, **options)
+        return load.run(address, [REQUEST], pid=os.getpid(), seconds=0.05, connections=2, head_only=head_only)
 
 
 def test_answers_are_counted_with_their_cpu_time():
@@ -91,3 +91,12 @@ def test_a_body_that_no_socket_takes_at_once_arrives_whole():
         thread.join()
     assert done.requests == 1
     assert b"".join(received) == 2 * (head + body)  # the first one is not counted
+
+
+def test_what_processes_beside_spend_is_counted_too(monkeypatch):
+    clock = iter(range(0, 4_000_000, 1000))
+    monkeypatch.setattr("bench.machine.cpu_ns", lambda _pid: next(clock))
+    with server(b"HTTP/1.1 204 No Content\r\n\r\n") as address:
+        alone = load.run(address, [REQUEST], pid=1, seconds=0.05, connections=1)
+        both = load.run(address, [REQUEST], pid=1, beside=[2], seconds=0.05, connections=1)
+    assert (alone.cpu_ns, both.cpu_ns) == (1000, 4000)

@@ -448,6 +448,24 @@ async def test_files_are_their_owners_alone(origin, root):
     assert {oct(path.stat().st_mode & 0o077) for path in (root, *root.rglob("*"))} == {"0o0"}
 
 
+async def test_the_group_reads_bodies_and_nothing_else_where_it_may(tmp_path):
+    before = os.umask(0o077)
+    try:
+        origin = DirectoryOrigin(tmp_path / "shared", group_read=True)
+        location = await assembled(origin, [b"a"])
+        stored = origin.locate("b", "k", "w1")
+        await origin.store(stored, b"x", lambda: Checked(META))
+        await origin.describe(location, META)
+        await origin.close()
+    finally:
+        os.umask(before)
+    root = tmp_path / "shared"
+    modes = {path: path.stat().st_mode & 0o777 for path in (root, *root.rglob("*"))}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o750}
+    assert {mode for path, mode in modes.items() if path.suffix == ".json"} == {0o600}
+    assert modes[root / stored] == 0o640
+
+
 async def test_a_body_that_two_remove_at_once_is_read_to_its_end(origin):
     """A collector and a sweep may meet on one body."""
     for number in range(20):
