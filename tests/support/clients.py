@@ -45,7 +45,7 @@ def aws_client(
         aws_secret_access_key=secret_access_key,
         aws_session_token=session_token,
     )
-    config.setdefault("retries", {"total_max_attempts": 1})
+    config.setdefault("retries", {"total_max_attempts": 2 if getattr(gateway, "hangs_up_on_refusal", False) else 1})
     return session.client(
         service,
         endpoint_url=gateway.endpoint,
