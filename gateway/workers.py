@@ -125,9 +125,7 @@ class Worker:
                 )
             finally:
                 os.close(says)
-            if process.stdin is None:
-                raise AssertionError("a pipe was asked for")
-            process.stdin.write(frame(order.text) + (frame(order.latest) if order.latest is not None else b""))
+            _send(process, frame(order.text) + (frame(order.latest) if order.latest is not None else b""))
             if await self._is_ready_soon(hears):
                 self.is_ready = True
                 on_ready()
@@ -158,9 +156,8 @@ class Worker:
 
     def tell(self, text: str) -> None:
         """Have it read the settings again."""
-        process = self._process
-        if process is not None and process.stdin is not None and process.returncode is None:
-            process.stdin.write(frame(text))
+        if self._process is not None and self._process.returncode is None:
+            _send(self._process, frame(text))
 
     def signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -234,6 +231,9 @@ class Workers:
             except OSError as error:  # no process, no memory, no descriptor
                 _log.error("worker %d could not be started: %s", worker.number, error)
                 code = 1
+            except Exception:  # noqa: BLE001  (a bug: its place must not stay empty)
+                _log.exception("worker %d could not be kept", worker.number)
+                code = 1
             if not serves.done():
                 serves.set_result(False)
                 return
@@ -252,6 +252,13 @@ class Workers:
             await self._on_death()
         except Exception:  # noqa: BLE001  (the sweeper comes again)
             _log.exception("what a worker has left could not be ended yet")
+
+
+def _send(process: asyncio.subprocess.Process, data: bytes) -> None:
+    """Write to its standard input; one that has ended meanwhile need not be told."""
+    if process.stdin is not None:
+        with contextlib.suppress(OSError, RuntimeError):  # uvloop's transports that are closed raise RuntimeError
+            process.stdin.write(data)
 
 
 def _environment() -> dict[str, str]:

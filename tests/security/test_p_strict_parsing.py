@@ -181,7 +181,7 @@ def test_p10_a_python_without_its_checks_is_refused_at_the_start(tmp_path, optio
     [
         ("server", "listen = 5", "listen"),
         ("server", 'unknown = "x"', "unknown"),
-        ("server", "workers = 2", "workers"),
+        ("server", "workers = -2", "workers"),
         ("limits", 'max_object_size = "5 parsecs"', "max_object_size"),
         ("limits", "drain_s = -1", "drain_s"),
         ("limits", "drain_s = nan", "drain_s"),
