@@ -8,7 +8,7 @@ import pytest
 from tests.support.caller import Caller, complete_document, refused
 from tests.support.gateway import DEMO_POLICY, OTHER_POLICY, Gateway
 from tests.support.oracle import rows, usage_is_the_sum_of_the_objects
-from tests.support.origin_faults import Fail, LoseAnswer
+from tests.support.origin_faults import Fail, LoseAnswer, WrongETag
 from tests.support.raw_http import eventually
 from tests.support.s3_gateway import BUCKET, SMALL, calling, end_waiting, s3_gateway
 from tests.support.scripted_origin import ScriptedOrigin
@@ -145,6 +145,17 @@ def test_what_others_put_over_an_object_of_ours_is_not_removed_with_it(
     assert not origin.requests("DeleteObject", key=key)
     refused(caller.call("PUT", f"/{BUCKET}/{key}", b"ours once more"), 409, "OperationAborted")
     assert origin.objects(BUCKET).get(key) == theirs
+
+
+def test_a_body_whose_etag_was_told_wrong_is_ours_all_the_same_and_removed(
+    caller: Caller, origin: ScriptedOrigin, running: Gateway
+):
+    """Of a streamed body the origin alone knows the MD5; the id of its write says whose it is."""
+    origin.script("PutObject", key="told-wrong", do=WrongETag())
+    caller.put(BUCKET, "told-wrong", b"b" * SIZES[1])
+    assert caller.call("DELETE", f"/{BUCKET}/told-wrong").status == 204
+    assert eventually(lambda: not rows(running, "SELECT 1 FROM garbage WHERE until_s = 0"))
+    assert "told-wrong" not in origin.objects(BUCKET)
 
 
 def test_a_removal_at_a_keys_own_place_costs_one_look_and_elsewhere_none(

@@ -67,10 +67,9 @@ class Settling:
         if found is None:
             return False
         kept, found_etag, _ = found
-        ours = not write_id or kept.write_id == write_id
-        if etag is not None and bare(found_etag) != bare(etag):
-            # Where tags are an entry a body is copied onto itself for them: nobody may have heard its new ETag.
-            ours = ours and bool(write_id) and not self._profile.tagging
+        # The id of a write is on one body alone. What the origin called it need not be what it calls it now: a body is
+        # copied onto itself for its tags, and an answer may have said anything.
+        ours = kept.write_id == write_id if write_id else bare(found_etag) == bare(etag or "")
         if not ours:
             _log.warning("%s: somebody else has put another body there, which is left alone", location)
         return ours

@@ -501,7 +501,7 @@ NOBODY = None
         (ID, ETAG, (ID, ETAG), {"tags", "no tags"}),
         (ID, ETAG, (OTHER_ID, ETAG), set()),
         (ID, ETAG, (NOBODY, ETAG), set()),
-        (ID, ETAG, (ID, OTHER_ETAG), {"no tags"}),  # others have kept our entries, or we have set tags
+        (ID, ETAG, (ID, OTHER_ETAG), {"tags", "no tags"}),  # tags were set, it was encrypted anew, an answer has lied
         (ID, ETAG, (NOBODY, OTHER_ETAG), set()),
         (ID, None, (ID, ETAG), {"tags", "no tags"}),
         (ID, None, (NOBODY, ETAG), set()),
