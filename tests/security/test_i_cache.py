@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -284,8 +285,14 @@ def blocks_of(gateway: Gateway) -> list[Path]:
 
 
 def newest_blocks(gateway: Gateway, size: int) -> list[Path]:
-    found = [file for file in blocks_of(gateway) if file.stat().st_size >= size]
-    return sorted(found, key=lambda file: file.stat().st_mtime_ns)
+    """The files of blocks of at least so many bytes, the newest last; others may be removed meanwhile."""
+    found: list[tuple[int, Path]] = []
+    for file in blocks_of(gateway):
+        with suppress(FileNotFoundError):
+            known = file.stat()
+            if known.st_size >= size:
+                found.append((known.st_mtime_ns, file))
+    return [file for _, file in sorted(found)]
 
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "swap", "delete", "symlink"])
