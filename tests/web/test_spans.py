@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from ipaddress import ip_network
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.support.listening import Listening
 from tests.support.raw_http import Request
 from tests.support.signer import Signer
 
-export = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+export = import_module("opentelemetry.sdk.trace.export.in_memory_span_exporter")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 GET = OriginRequest("GET", Place("b", "k"))
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
