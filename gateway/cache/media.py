@@ -105,6 +105,10 @@ class MediaCache:
         return self._origin.md5_etags
 
     @property
+    def confirms_checksums(self) -> bool:
+        return self._origin.confirms_checksums
+
+    @property
     def copies(self) -> bool:
         return self._origin.copies
 

@@ -37,11 +37,15 @@ class BodyMeta:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A body whose claims hold: what is kept beside it (of a part: nothing), and the digests that are known of it."""
+    """A body whose claims hold: what is kept beside it (of a part: nothing), and the digests that are known of it.
+
+    `checksum` is an x-amz-checksum-… header and its value.
+    """
 
     meta: BodyMeta | None = None
     md5: bytes | None = None
     sha256_hex: str | None = None
+    checksum: tuple[str, str] | None = None
 
 
 class Begun(NamedTuple):
@@ -145,6 +149,11 @@ class Origin(Protocol):
     @property
     def md5_etags(self) -> bool:
         """Is the ETag of a body that was written in one piece its MD5, so that nobody else need compute it?"""
+        ...
+
+    @property
+    def confirms_checksums(self) -> bool:
+        """Does it verify the checksum that comes with a body, and say so, so that no MD5 is needed for that?"""
         ...
 
     @property

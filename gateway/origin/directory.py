@@ -37,6 +37,7 @@ class DirectoryOrigin:
     """
 
     md5_etags = False
+    confirms_checksums = False
     copies = True
     settle_s = 0
 

@@ -107,6 +107,7 @@ class MemoryOrigin:
     """Bodies in a dictionary; implements gateway.origin.base.Origin."""
 
     md5_etags = False
+    confirms_checksums = False
     copies = True
 
     def __init__(self, *, own_keys: bool = False, settle_s: int = 0) -> None:
