@@ -63,7 +63,7 @@ class HotLatency:
         if not self._stored:
             _run(keeper, [signer.signed("PUT", path, pattern(self._size)), signer.signed("GET", path)])
             self._stored = True
-        requests = [signer.signed("GET", path)]
+        requests: list[Request] = [signer.signed("GET", path)]
         most = _run(keeper, requests, seconds=environment.seconds, connections=self._connections)
         per_s = most.requests / most.seconds / 2
         paced = load.at_rate(
