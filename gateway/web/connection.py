@@ -292,7 +292,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._request = request = Request(self, *item)
                 lives_on = await self._server.answer(request)
                 if not request.body.is_eof():
-                    lives_on = await self._discard(request) and lives_on
+                    lives_on = await self.discard(request) and lives_on
                 if not lives_on:
                     break
         except ConnectionError:
@@ -318,7 +318,7 @@ class Connection(asyncio.BufferedProtocol):
             self._queue.clear()
             self.transport.close()
 
-    async def _discard(self, request: Request) -> bool:
+    async def discard(self, request: Request) -> bool:
         """Read what is left of a body that nobody wants, so that the client gets its answer; was that all of it?"""
         if request.awaits_continue:  # nothing of it will come
             return False
