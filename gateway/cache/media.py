@@ -175,5 +175,9 @@ class MediaCache:
             self._lying.discard(location)
             self._tiers.drop(body)
 
+    async def forget_removed(self) -> None:
+        await self._origin.forget_removed()
+        await self._tiers.forget_removed()
+
     async def close(self) -> None:
         await self._origin.close()

@@ -151,6 +151,9 @@ class DirectoryOrigin:
                 await self._run(self._disk.remove, path)
                 self._files.forget(path)  # now, so that what was opened until just now is forgotten too
 
+    async def forget_removed(self) -> None:
+        await self._files.forget_removed(self._threads)
+
     async def close(self) -> None:
         self._files.close()
         await self._threads.close()

@@ -199,6 +199,24 @@ async def test_what_was_left_for_readers_of_a_process_that_died_is_removed_at_th
     await again.close()
 
 
+async def test_what_another_process_removes_is_let_go_when_it_is_looked_for(origin, root):
+    """As the disk does not get the room back before."""
+    there = DirectoryOrigin(root, beside=True)
+    await origin.store(origin.locate("b", "k", "w0"), b"gone", lambda: Checked(META))
+    await origin.store(origin.locate("b", "kept", "w9"), b"kept", lambda: Checked(META))
+    film = await assembled(origin, [b"1" * 10, b"2" * 10])
+    assert await whole(there, origin.locate("b", "k", "w0"), 4) == b"gone"
+    assert await whole(there, origin.locate("b", "kept", "w9"), 4) == b"kept"
+    assert await whole(there, film, 20) == b"1" * 10 + b"2" * 10
+    await origin.delete(origin.locate("b", "k", "w0"))
+    await origin.delete(film)
+    assert len(deleted_descriptors()) == 3
+    await there.forget_removed()
+    assert deleted_descriptors() == []
+    assert await whole(there, origin.locate("b", "kept", "w9"), 4) == b"kept"
+    await there.close()
+
+
 async def test_an_opening_that_meets_a_deletion_reads_or_finds_nothing_and_keeps_no_descriptor(origin):
     await origin.store(origin.locate("b", "keep", "w0"), b"1", lambda: Checked(META))
     for number in range(60):

@@ -230,6 +230,9 @@ class MemoryOrigin:
         }
         await self.faults.after("delete")
 
+    async def forget_removed(self) -> None:
+        await self.faults.before("forget_removed")
+
     async def close(self) -> None:
         self.faults.heal()
 
