@@ -90,14 +90,7 @@ class DirectoryOrigin:
     ) -> BodyReader:
         if not location.endswith("/"):
             return FileReader(self, location, await self.take(self._disk.path(location)))
-        assembled = self._assembled.get(location)
-        if assembled is None:
-            with origin_errors(location):
-                manifest = await self._run(load_manifest, self._disk.path(location))
-            if location in self._going:
-                raise BodyNotFound(location)
-            assembled = self._assembled.setdefault(location, Assembled(self._disk.path(location), manifest))
-        reader = PartsReader(self, location, assembled)
+        reader = PartsReader(self, location, await self._find_assembled(location))
         self._forget_unread()
         return reader
 
@@ -218,6 +211,18 @@ class DirectoryOrigin:
         """Wait for a removal of this body that is under way."""
         while (going := self._going.get(location)) is not None:
             await asyncio.wait([going])
+
+    async def _find_assembled(self, location: str) -> Assembled:
+        """What a multipart object is made of now: as long as its upload is open, another process may change that."""
+        path, known = self._disk.path(location), self._assembled.get(location)
+        with origin_errors(location):
+            manifest = await self._run(load_manifest, path, known.manifest if known is not None else None)
+        if location in self._going:
+            raise BodyNotFound(location)
+        assembled = self._assembled.get(location)
+        if assembled is None or assembled.manifest.stamp != manifest.stamp:
+            assembled = self._assembled[location] = Assembled(path, manifest)
+        return assembled
 
     async def _remove_assembled(self, location: str, path: str) -> None:
         """Remove a multipart object, one remover at a time; whoever opens it meanwhile finds nothing."""

@@ -307,6 +307,22 @@ async def test_assembling_again_with_other_parts_takes_the_new_ones(origin):
     assert await whole(origin, location, 5) == b"c" * 5
 
 
+async def test_what_another_process_made_of_an_upload_is_read_and_not_what_it_was_before(origin, root):
+    """It was opened here for its first bytes, and then its Complete failed: a part may still be replaced elsewhere."""
+    location = await assembled(origin, [b"a" * 10, b"b" * 10])
+    assert await whole(origin, location, 20) == b"a" * 10 + b"b" * 10
+    other = DirectoryOrigin(root, beside=True)
+    replaced, part = origin.locate_part(location, 1, "w1"), origin.locate_part(location, 1, "w9")
+    await other.store(part, b"c" * 10, Checked)
+    await other.delete(replaced)
+    await other.assemble(location, [PartBody(part, 10), PartBody(origin.locate_part(location, 2, "w2"), 10)], META)
+    assert await whole(origin, location, 20) == b"c" * 10 + b"b" * 10
+    await other.delete(location)
+    with pytest.raises(BodyNotFound):
+        await origin.open(location)
+    await other.close()
+
+
 async def test_a_deleted_upload_takes_all_its_parts_along(origin, root):
     location = origin.locate_upload(origin.locate("b", "film", "up"))
     for number in (1, 2):
