@@ -247,7 +247,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._deaf:
             return
         try:
-            messages, upgraded, _ = self._parser.feed_data(data)
+            messages, upgraded = self._parse(data)
         except HttpProcessingError as error:
             self._deaf = True  # nothing behind what could not be read is read, or kept
             self._fail(error)
@@ -260,6 +260,19 @@ class Connection(asyncio.BufferedProtocol):
         elif self._answering is None and data:  # less than a whole head
             self._await_head()
 
+    def _parse(self, data: bytes) -> tuple[list[tuple[RawRequestMessage, StreamReader]], bool]:
+        """The requests that begin in what came, and whether no more can follow.
+
+        A pause that the last chunk of a body has asked for is taken by the parser in the body of a later request, where
+        nobody would tell it to go on. So it is always told to.
+        """
+        messages, upgraded, _ = self._parser.feed_data(data)
+        body = messages[-1][1] if messages else self._last_body
+        if body is not None and not self._reading_paused and not body.is_eof():
+            more, upgraded, _ = self._parser.feed_data(b"")
+            messages = [*messages, *more]
+        return messages, upgraded
+
     def _fail(self, error: Exception) -> None:
         """Tell what could not be parsed to who reads the body that it is in, or refuse what should have been a head."""
         if self._last_body is not None and not self._last_body.is_eof():
@@ -269,7 +282,7 @@ class Connection(asyncio.BufferedProtocol):
         self._begin()
 
     def _begin(self) -> None:
-        if len(self._queue) >= _PIPELINED and not self._queue_is_full:
+        if len(self._queue) + (self._request is not None) >= _PIPELINED and not self._queue_is_full:
             self._queue_is_full = True
             if self.transport is not None:
                 self.transport.pause_reading()
@@ -286,15 +299,16 @@ class Connection(asyncio.BufferedProtocol):
                 if isinstance(item, bytes):
                     self._refuse(item)
                     break
-                self._parser.message_consumed()
-                if self._queue_is_full:
-                    self._refill()
                 self._request = request = Request(self, *item)
                 lives_on = await self._server.answer(request)
                 if not request.body.is_eof():
                     lives_on = await self.discard(request) and lives_on
                 if not lives_on:
                     break
+                self._request = None
+                self._parser.message_consumed()  # not before: it counts no request whose body is still coming
+                if self._queue_is_full:
+                    self._refill()
         except ConnectionError:
             lives_on = False
         except Exception:  # noqa: BLE001  (a bug: it ends this connection, and no other)

@@ -112,6 +112,36 @@ async def test_pipelined_requests_are_answered_in_their_order(server):
         assert [await client.reader.readline() for _ in range(100)] == [b"/%d\n" % number for number in range(100)]
 
 
+async def test_requests_that_follow_an_upload_are_all_answered(server):
+    """However many: the upload, whose body came after its head, is not counted among those that wait for ever."""
+    server.work = read_all
+    async with client_of(server) as client:
+        for _ in range(3):
+            client.writer.write(put(5))
+            await server.asked.wait()
+            server.asked.clear()
+            client.writer.write(b"hello" + b"".join(HEAD % number for number in range(40)))
+            async with asyncio.timeout(10):
+                assert await client.reader.readline() == b"/k\n"
+                assert [await client.reader.readline() for _ in range(40)] == [b"/%d\n" % n for n in range(40)]
+            server.asked.clear()
+
+
+@pytest.mark.parametrize("count", [*range(510, 516), 1025, 1026, 1027, 5000])
+async def test_an_upload_after_one_of_many_small_chunks_is_taken(server, count):
+    server.work = read_all
+    chunked = CHUNKED + b"1\r\nx\r\n" * count + b"0\r\n\r\n"
+    async with client_of(server) as client:
+        for following in (put(11) + b"hello world", chunked, put(11) + b"hello world" + HEAD % 1, HEAD % 2):
+            client.writer.write(chunked)
+            async with asyncio.timeout(10):
+                assert await client.reader.readline() == b"/k\n"
+                client.writer.write(following)
+                for _ in range(following.count(b"HTTP/1.1\r\n")):
+                    assert (await client.reader.readline()).startswith(b"/")
+    assert server.raised == []
+
+
 async def test_a_flood_of_requests_waits_at_the_client_and_not_here(server):
     """The first is not answered yet: what follows is not taken in without end, and none of it is lost."""
     go_on = asyncio.Event()
