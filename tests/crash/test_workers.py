@@ -255,11 +255,34 @@ def test_the_keeper_answers_the_health_checks(gateway):
             assert answer.status == 200
 
 
-def counted(gateway: Gateway, operation: str) -> float:
+def scrape(gateway: Gateway) -> dict[str, float]:
     with urlopen(f"{gateway.admin_endpoint}/-/metrics", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    found = [line for line in lines if line.startswith("anbar_requests_total{") and f'"{operation}"' in line]
-    return sum(float(line.rpartition(" ")[2]) for line in found)
+        lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def counted(gateway: Gateway, operation: str) -> float:
+    found = scrape(gateway).items()
+    return sum(value for name, value in found if name.startswith("anbar_requests_total{") and f'"{operation}"' in name)
+
+
+def test_each_process_tells_its_time_memory_and_descriptors_also_one_that_took_anothers_place(gateway):
+    places = {f'{{process="{each}"}}' for each in ("keeper", "worker-0", "worker-1")}
+    names = ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds")
+    told = scrape(gateway)
+    assert {name for name in told if name.startswith("process_")} >= {
+        name + place for name in names for place in places
+    }
+    assert all(told[name + place] > 0 for name in names for place in places)
+    began = "process_start_time_seconds"
+    before = {place: told[began + place] for place in places}
+    os.kill(workers_of(gateway)[0], signal.SIGKILL)
+
+    def younger() -> int:
+        after = scrape(gateway)
+        return sum(after.get(began + place, 0.0) > before[place] for place in places)
+
+    assert eventually(lambda: younger() == 1)
 
 
 def test_the_keeper_tells_what_all_workers_have_counted_also_those_that_have_died(gateway):
