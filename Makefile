@@ -1,7 +1,7 @@
 # Every target sets up what it needs and is quick the second time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test bench packages format docs lock clean
+.PHONY: help run test bench soak packages format docs lock clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -16,6 +16,10 @@ test:  ## set up everything, then check formatting, lint, types and run all test
 bench:  ## measure the gateway against nginx
 	@scripts/setup test
 	@.venv/bin/python -m bench
+
+soak:  ## half an hour of everything, to see that nothing grows
+	@scripts/setup test
+	@.venv/bin/python -m bench.soak
 
 packages:  ## carry out the Dockerfile and the Debian layout in a clean root (as root)
 	@scripts/setup test

@@ -1,4 +1,7 @@
-"""A closed-loop HTTP/1.1 load generator: raw requests over keep-alive connections, answers checked by their head.
+"""A HTTP/1.1 load generator: raw requests over keep-alive connections, answers checked by their head.
+
+`run` is a closed loop, in which each connection asks again as soon as it is answered; `at_rate` asks at fixed times,
+whether or not the server keeps up.
 
 One thread and epoll, no event loop and no HTTP library: what it costs itself is on the other core.
 """
@@ -7,7 +10,8 @@ import re
 import select
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -36,7 +40,11 @@ class Load:
 
     @property
     def median_ms(self) -> float:
-        return sorted(self.latencies_ns)[len(self.latencies_ns) // 2] / 1e6
+        return self.quantile_ms(0.5)
+
+    def quantile_ms(self, share: float) -> float:
+        """The time within which this share of all requests was answered."""
+        return sorted(self.latencies_ns)[int(len(self.latencies_ns) * share)] / 1e6
 
 
 class BadAnswer(Exception):
@@ -132,6 +140,28 @@ def run(
     return Load(len(latencies), spent, took, tuple(latencies))
 
 
+def at_rate(
+    address: tuple[str, int], requests: Sequence[Request], *, pid: int, per_s: float, seconds: float, connections: int
+) -> Load:
+    """Send a request every 1 / `per_s` seconds, each over the connection that has rested longest.
+
+    An answer's time counts from when its request was due: what waits for a connection is late, and shows.
+    """
+    source = cycle(requests)
+    resting = deque(_Connection(address, head_only=False) for _ in range(connections))
+    by_fd = {connection.socket.fileno(): connection for connection in resting}
+    try:
+        _paced(resting, by_fd, source, per_s, min(0.5, seconds / 4))
+        before, started = machine.cpu_ns(pid), time.perf_counter()
+        latencies = _paced(resting, by_fd, source, per_s, seconds)
+        took = time.perf_counter() - started
+        spent = machine.cpu_ns(pid) - before
+    finally:
+        for connection in by_fd.values():
+            connection.socket.close()
+    return Load(len(latencies), spent, took, tuple(latencies))
+
+
 def each_once(address: tuple[str, int], requests: Sequence[Request]) -> None:
     """Send every request once, one after the other; raises BadAnswer."""
     buffer = memoryview(bytearray(1 << 20))
@@ -176,6 +206,43 @@ def _stretch(connections: Sequence[_Connection], source: Iterator[Request], seco
                         epoll.modify(fd, _events(sent_all=False))
                 else:
                     busy -= 1
+    finally:
+        epoll.close()
+    return latencies
+
+
+def _paced(
+    resting: deque[_Connection],
+    by_fd: Mapping[int, _Connection],
+    source: Iterator[Request],
+    per_s: float,
+    seconds: float,
+) -> list[int]:
+    """Ask at the times that are due until the time is over and every answer is there; give their times in ns."""
+    buffer = memoryview(bytearray(1 << 20))
+    epoll = select.epoll()
+    for fd in by_fd:
+        epoll.register(fd, select.EPOLLIN)
+    start_ns, gap_ns, count = time.perf_counter_ns(), 1e9 / per_s, int(per_s * seconds)
+    latencies: list[int] = []
+    asked = 0
+    try:
+        while len(latencies) < count:
+            now_ns = time.perf_counter_ns()
+            while asked < count and resting and (due_ns := start_ns + int(asked * gap_ns)) <= now_ns:
+                connection = resting.popleft()
+                if not connection.send(next(source)):
+                    raise BadAnswer("a request that does not fit into a socket")
+                connection.sent_ns = due_ns
+                asked += 1
+            next_s = (start_ns + asked * gap_ns - now_ns) / 1e9 if asked < count and resting else _TIMEOUT_S
+            for fd, _ in epoll.poll(max(next_s, 0)):
+                connection = by_fd[fd]
+                if connection.receive(buffer):
+                    latencies.append(time.perf_counter_ns() - connection.sent_ns)
+                    resting.append(connection)
+            if time.perf_counter_ns() - start_ns > (seconds + _TIMEOUT_S) * 1e9:
+                raise BadAnswer("no answer")
     finally:
         epoll.close()
     return latencies

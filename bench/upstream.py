@@ -19,6 +19,7 @@ _BUFFER = bytearray(1 << 20)  # shared: what was received is looked at before an
 _RANGE = re.compile(rb"\r\nrange: bytes=([0-9]+)-([0-9]+)", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)", re.IGNORECASE)
 _METADATA = re.compile(rb"\r\n(?:x-amz-meta-[^\r]*|content-type:[^\r]*)", re.IGNORECASE)
+_CHECKSUM = re.compile(rb"\r\nx-amz-checksum-[^\r]*", re.IGNORECASE)
 _COMMON = (
     b"x-amz-id-2: MzRISOwyjmnupF53aUYdkGHTTgRzSaQrbsGqnjZOZqpjLSLd5wBz4Q==\r\n"
     b"x-amz-request-id: 656C76696E6727732072\r\nDate: Fri, 28 Nov 2025 12:00:00 GMT\r\nServer: AmazonS3\r\n"
@@ -46,7 +47,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._body = body
         self._objects = objects
         self._head = b""
-        self._path = b""
+        self._path = self._told = b""
         self._size = self._left = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -73,6 +74,7 @@ class _Connection(asyncio.BufferedProtocol):
             found = _LENGTH.search(head)
             self._size = int(found[1]) if found else 0
             self._objects[self._path] = (self._size, b"".join(_METADATA.findall(head)))
+            self._told = b"".join(_CHECKSUM.findall(head))
             self._left = self._size - len(body)
             if not self._left:
                 self._stored()
@@ -95,8 +97,8 @@ class _Connection(asyncio.BufferedProtocol):
         self._transport.writelines((answer, self._body[first : last + 1]))
 
     def _stored(self) -> None:
-        answer = b"HTTP/1.1 200 OK\r\n%sETag: %s\r\nContent-Length: 0\r\n\r\n"
-        self._transport.write(answer % (_COMMON, _etag(self._size)))
+        answer = b"HTTP/1.1 200 OK\r\n%sETag: %s%s\r\nContent-Length: 0\r\n\r\n"
+        self._transport.write(answer % (_COMMON, _etag(self._size), self._told))
 
 
 async def _serve() -> None:

@@ -224,6 +224,9 @@ OPEN_UPLOADS: Final = _gathered("anbar_open_uploads", "Multipart uploads that ar
 LOOP_LAG: Final = _histogram(
     "anbar_loop_lag_seconds", "How late the event loop was for a timer, measured four times a second.", LAG_BOUNDS
 )
+TASKS: Final = _gauge(
+    "anbar_tasks", "Tasks of the event loop that have not ended: the requests being answered, and what goes on beside."
+)
 ACCESS_LINES_LOST: Final = _counter(
     "anbar_access_log_lost_lines_total", "Lines of the access log that were not written: the disk is full, or too slow."
 )

@@ -23,6 +23,7 @@ PLAIN = {  # counts of things, which have no unit
     "anbar_requests_in_flight",
     "anbar_store_commit_writes",
     "anbar_store_queued_writes",
+    "anbar_tasks",
 }
 BOUNDS = (0.1, 1, 10)
 

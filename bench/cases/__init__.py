@@ -4,7 +4,7 @@ from bench.cases.base import Case
 from bench.cases.forward import ForwardGet, ForwardPut
 from bench.cases.get import Get
 from bench.cases.head import Head
-from bench.cases.hot import ColdGet, HotGet
+from bench.cases.hot import ColdGet, HotGet, HotLatency
 from bench.cases.large import LargeBodies
 from bench.cases.ledger import Reserve
 from bench.cases.listing import List
@@ -41,6 +41,7 @@ _ALL: tuple[Case, ...] = (
     HotGet("hot-get-64k-presigned", 64 << 10, limit=3.0, presigned=True),
     HotGet("hot-get-1m", 1 << 20, limit=2.5),
     HotGet("hot-range-64k", 1 << 20, limit=6.0, part=64 << 10),
+    HotLatency("hot-p99-64k", 64 << 10, connections=1000, limit_ms=50.0),
     ColdGet("cold-get-64k", 64 << 10, limit=1.1),
     ColdGet("cold-get-1m", 1 << 20, limit=1.1),
     ForwardPut("forward-put-64k", 64 << 10, limit=5.0, signed=True),  # put-64k's 400 µs, in nginx's 80

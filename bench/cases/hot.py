@@ -43,6 +43,49 @@ class HotGet:
         return _sample(kept, static, "nginx", "gateway")
 
 
+class HotLatency:
+    """How long 99 of 100 GETs of a kept object take at most, that come at a fixed rate over many connections.
+
+    The rate is half of what as many connections get that ask again as soon as they are answered.
+    """
+
+    def __init__(self, name: str, size: int, *, connections: int, limit_ms: float) -> None:
+        self.name = name
+        self.target = Target(limit_ms, "ms (p99)")
+        self._size = size
+        self._connections = connections
+        self._stored = False
+
+    def measure(self, environment: Environment) -> Sample:
+        keeper = environment.keeper
+        signer = Signer(keeper.address, keeper.key)
+        path = f"/{BUCKET}/{self.name}"
+        if not self._stored:
+            _run(keeper, [signer.signed("PUT", path, pattern(self._size)), signer.signed("GET", path)])
+            self._stored = True
+        requests: list[Request] = [signer.signed("GET", path)]
+        most = _run(keeper, requests, seconds=environment.seconds, connections=self._connections)
+        per_s = most.requests / most.seconds / 2
+        paced = load.at_rate(
+            keeper.address,
+            requests,
+            pid=keeper.pid,
+            per_s=per_s,
+            seconds=environment.seconds,
+            connections=self._connections,
+        )
+        return Sample(
+            paced.quantile_ms(0.99),
+            {
+                "median ms": paced.median_ms,
+                "p99.9 ms": paced.quantile_ms(0.999),
+                "req/s": per_s,
+                "at full load p99 ms": most.quantile_ms(0.99),
+                "at full load req/s": most.requests / most.seconds,
+            },
+        )
+
+
 class ColdGet:
     """GET of objects that nobody has read before, against the same by a gateway that keeps nothing."""
 
@@ -67,8 +110,10 @@ class ColdGet:
         return _sample(cold, forwarded, "forwarding", "cold")
 
 
-def _run(gateway: Gateway, requests: list[Request], *, seconds: float = 0) -> Load:
-    return load.run(gateway.address, requests, pid=gateway.pid, seconds=seconds, connections=16 if seconds else 1)
+def _run(gateway: Gateway, requests: list[Request], *, seconds: float = 0, connections: int = 16) -> Load:
+    return load.run(
+        gateway.address, requests, pid=gateway.pid, seconds=seconds, connections=connections if seconds else 1
+    )
 
 
 def _sample(measured: Load, beside: Load, name_beside: str, name: str) -> Sample:

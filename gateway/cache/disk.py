@@ -136,6 +136,10 @@ class DiskTier:
         self._files.forget(_text(name))
         self._stamps.pop(name, None)
 
+    async def forget_removed(self) -> None:
+        """Close the blocks that other processes have removed."""
+        await self._files.forget_removed(self._threads)
+
     async def open(self, name: bytes) -> OpenBlock | None:
         """A block's file, opened and found right; None where there is none. What is damaged is removed."""
         while (going := self._opening.get(name)) is not None:

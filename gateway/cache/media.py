@@ -105,6 +105,10 @@ class MediaCache:
         return self._origin.md5_etags
 
     @property
+    def confirms_checksums(self) -> bool:
+        return self._origin.confirms_checksums
+
+    @property
     def copies(self) -> bool:
         return self._origin.copies
 
@@ -170,6 +174,10 @@ class MediaCache:
         if body is not None:
             self._lying.discard(location)
             self._tiers.drop(body)
+
+    async def forget_removed(self) -> None:
+        await self._origin.forget_removed()
+        await self._tiers.forget_removed()
 
     async def close(self) -> None:
         await self._origin.close()

@@ -133,6 +133,11 @@ class Tiers:
         if self.disk is not None:
             self.disk.release(file)
 
+    async def forget_removed(self) -> None:
+        """Let go of blocks that other processes have removed from the disk."""
+        if self.disk is not None:
+            await self.disk.forget_removed()
+
     def forget(self, name: bytes) -> None:
         if self.disk is not None:
             self.disk.forget(name)

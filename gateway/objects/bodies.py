@@ -167,7 +167,9 @@ async def _take_small(
     origin: Origin, location: str, body: IncomingBody, meta: BodyMeta | None, keep: Algorithm | None
 ) -> Digests:
     data = b"".join([bytes(piece) async for piece in body.pieces])
-    measure = _Measure(body.claims, keep, md5=True)
+    # A part has no checksum at the origin: there all of an upload's must be of the kind that it was begun with.
+    confirmed = origin.confirms_checksums and meta is not None
+    measure = _Measure(body.claims, keep, md5=not confirmed)
     found: list[Digests] = []
 
     def check() -> Checked:
@@ -175,6 +177,9 @@ async def _take_small(
         measure.update(data)
         digests = measure.verified(len(data))
         found.append(digests)
+        if digests.md5 is None:
+            checksum = digests.checksum
+            return Checked(meta, None, digests.sha256_hex, (checksum.algorithm.header, checksum.value))
         return Checked(_with_etag(meta, digests.etag), digests.md5, digests.sha256_hex)
 
     etag = await origin.store(location, data, check)

@@ -40,7 +40,9 @@ async def _end_abandoned(rooms: Rooms, *, died: bool) -> bool:
 
 
 async def settle(rooms: Rooms) -> None:
-    """What each process does for itself: undo failed writes, write down uses of keys and denials."""
+    """What each process does for itself: close removed files, undo failed writes, write down uses and denials."""
+    for origin in rooms.origins.values():
+        await origin.forget_removed()
     for intent in list(rooms.unfinished.values()):
         await undo(rooms, intent, OutcomeUnknown("why it failed is not on record"))
     for upload_id in list(rooms.stuck):

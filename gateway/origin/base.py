@@ -37,11 +37,15 @@ class BodyMeta:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A body whose claims hold: what is kept beside it (of a part: nothing), and the digests that are known of it."""
+    """A body whose claims hold: what is kept beside it (of a part: nothing), and the digests that are known of it.
+
+    `checksum` is an x-amz-checksum-… header and its value.
+    """
 
     meta: BodyMeta | None = None
     md5: bytes | None = None
     sha256_hex: str | None = None
+    checksum: tuple[str, str] | None = None
 
 
 class Begun(NamedTuple):
@@ -148,6 +152,11 @@ class Origin(Protocol):
         ...
 
     @property
+    def confirms_checksums(self) -> bool:
+        """Does it verify the checksum that comes with a body, and say so, so that no MD5 is needed for that?"""
+        ...
+
+    @property
     def copies(self) -> bool:
         """Does it make copies by itself, so that no byte comes here?"""
         ...
@@ -249,6 +258,10 @@ class Origin(Protocol):
         what somebody else has put in its place stays. "" and None: not known. `begun`: the write may then have begun an
         upload that nobody here heard of; it is ended as well, and those that others have begun are not.
         """
+        ...
+
+    async def forget_removed(self) -> None:
+        """Let go of what is kept open here though another process has removed it; to be called from time to time."""
         ...
 
     async def close(self) -> None: ...

@@ -26,7 +26,6 @@ from gateway.threads import Threads
 _THREADS = 4
 _MOST_OPEN_FILES = 512
 _MOST_MANIFESTS = 256
-_READ_AGAIN_S = 1.0  # who reads a body range by range does not begin anew each time
 _COPY_SLICE = 64 << 20
 _READ_IF_CACHED = getattr(os, "RWF_NOWAIT", 0)
 
@@ -39,6 +38,7 @@ class DirectoryOrigin:
     """
 
     md5_etags = False
+    confirms_checksums = False
     copies = True
     settle_s = 0
 
@@ -54,8 +54,6 @@ class DirectoryOrigin:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._files: OpenFiles[OpenFile] = OpenFiles(min(_MOST_OPEN_FILES, max(soft // 8, 8)))
         self._assembled: OrderedDict[str, Assembled] = OrderedDict()
-        self._unread: set[str] = set()  # what is held for the next reader, and let go soon
-        self._letting_go: asyncio.TimerHandle | None = None
         self._closed = False
         self._going: dict[str, asyncio.Future[None]] = {}
         for aside in self._disk.all_aside():  # its readers may have died
@@ -154,11 +152,11 @@ class DirectoryOrigin:
                 await self._run(self._disk.remove, path)
                 self._files.forget(path)  # now, so that what was opened until just now is forgotten too
 
+    async def forget_removed(self) -> None:
+        await self._files.forget_removed(self._threads)
+
     async def close(self) -> None:
         self._closed = True  # the locks may be closed after us: those of late readers end with them
-        self._let_go(*self._unread)
-        if self._letting_go is not None:
-            self._letting_go.cancel()
         self._files.close()
         await self._threads.close()
 
@@ -193,14 +191,12 @@ class DirectoryOrigin:
         if assembled.readers or self._closed:
             return
         location, aside = assembled.location, self.aside(assembled.location)
-        self._unread.add(location)
+        self._read_locks.unshare(_lock_name(aside))
         if assembled.leaving or assembled.manifest is None or assembled.folder == aside:
             del self._assembled[location]
             self._files.forget_below(self._disk.path(location))
             self._files.forget_below(aside)
-            self._let_go(location)
-        elif self._letting_go is None:
-            self._letting_go = asyncio.get_running_loop().call_later(_READ_AGAIN_S, self._let_go_unread)
+        self._threads.launch(self._remove_unread, aside)
 
     async def read(self, file: OpenFile, offset: int, size: int) -> bytes:
         """Read without waiting what the page cache has, or else in a thread."""
@@ -230,18 +226,6 @@ class DirectoryOrigin:
         os.close(fd)
         await self.delete(location)
 
-    def _let_go_unread(self) -> None:
-        self._letting_go = None
-        self._let_go(*self._unread)
-
-    def _let_go(self, *locations: str) -> None:
-        """Nobody here reads them: what was removed meanwhile need not wait for us."""
-        for location in locations:
-            aside = self.aside(location)
-            self._unread.discard(location)
-            self._read_locks.unshare(_lock_name(aside))
-            self._threads.launch(self._remove_unread, aside)
-
     async def _open_assembled(self, location: str) -> BodyReader:
         assembled = self._assembled.setdefault(location, Assembled(location, self._disk.path(location)))
         assembled.readers += 1
@@ -255,23 +239,19 @@ class DirectoryOrigin:
         return PartsReader(self, assembled, manifest)
 
     async def _manifest_of(self, assembled: Assembled) -> Manifest:
-        """The parts of a body that from now on stays readable; raises BodyNotFound, OriginError."""
+        """The parts of a body that from now on stays readable; raises BodyNotFound, OriginError.
+
+        Another process may have removed it since they were known; or put others together, while its upload was open.
+        """
         location = assembled.location
         if location in self._going or assembled.leaving:
             raise BodyNotFound(location)
         with origin_errors(location):
-            if location in self._unread:
-                self._unread.discard(location)
-            elif assembled.readers == 1:
-                if not self._read_locks.share(_lock_name(self.aside(location))):
-                    raise BodyNotFound(location)
-                if (known := assembled.manifest) is not None:  # from before: another process may have removed the body
-                    assembled.manifest = None
-                    await self._run(os.stat, assembled.folder)
-                    assembled.manifest = known
-            if assembled.manifest is None:
-                assembled.manifest = await self._run(load_manifest, assembled.folder)
-        return assembled.manifest
+            if assembled.readers == 1 and not self._read_locks.share(_lock_name(self.aside(location))):
+                raise BodyNotFound(location)
+            manifest = await self._run(load_manifest, assembled.folder, assembled.manifest)
+        assembled.manifest = manifest
+        return manifest
 
     async def _remove_assembled(self, location: str, path: str) -> None:
         """Remove a multipart object, one remover at a time; whoever opens it meanwhile finds nothing."""
@@ -287,8 +267,6 @@ class DirectoryOrigin:
     async def _remove_or_move(self, location: str, path: str) -> None:
         """While it is read, here or in another process, it is moved aside, as an open file outlives its name."""
         aside = self.aside(location)
-        if location in self._unread:
-            self._let_go(location)
         if self._read_locks.try_lock(name := _lock_name(aside)):
             try:
                 self._assembled.pop(location, None)
@@ -314,9 +292,8 @@ class DirectoryOrigin:
     def _forget_unread(self) -> None:
         """Keep the map of manifests small; those that are being read stay."""
         if len(self._assembled) > _MOST_MANIFESTS:
-            for location, assembled in list(self._assembled.items()):
-                if not assembled.readers and location not in self._unread:
-                    del self._assembled[location]
+            for location in [name for name, assembled in self._assembled.items() if not assembled.readers]:
+                del self._assembled[location]
 
     async def _open_target(self, target: str) -> int:
         """Open a new file; a descriptor that nobody waits for any more is closed."""

@@ -13,7 +13,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -30,23 +30,36 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The parts of a multipart object: their files' names, and the offset of each one's end."""
+    """The parts of a multipart object: their files' names, and the offset of each one's end.
+
+    `stamp` is of the file that says so, and another one's where it was replaced.
+    """
 
     names: tuple[str, ...]
     ends: tuple[int, ...]
+    stamp: tuple[int, int, int] = field(default=(0, 0, 0), compare=False)
 
 
-def load_manifest(folder: str) -> Manifest:
-    """The parts of a multipart object; blocks, raises OSError, and OriginError where the manifest is damaged."""
+def load_manifest(folder: str, known: Manifest | None = None) -> Manifest:
+    """The parts of a multipart object; `known` itself where it is still what is there.
+
+    Blocks, raises OSError, and OriginError where the manifest is damaged.
+    """
+    if known is not None and _stamp_of(os.stat(folder + _MANIFEST)) == known.stamp:
+        return known
     with open(folder + _MANIFEST, "rb") as file:
-        text = file.read()
+        stamp, text = _stamp_of(os.fstat(file.fileno())), file.read()
     try:
         parts = [(str(name), int(size)) for name, size in json.loads(text)["parts"]]
     except (ValueError, KeyError, TypeError) as error:
         raise OriginError(f"{folder}{_MANIFEST} is damaged") from error
     if not parts:
         raise OriginError(f"{folder}{_MANIFEST} names no part")
-    return Manifest(tuple(name for name, _ in parts), tuple(accumulate(size for _, size in parts)))
+    return Manifest(tuple(name for name, _ in parts), tuple(accumulate(size for _, size in parts)), stamp)
+
+
+def _stamp_of(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 _GROUP_ENTERS = 0o050

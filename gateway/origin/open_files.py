@@ -2,9 +2,11 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
+
+from gateway.threads import Threads
 
 
 class OpenFile:
@@ -94,6 +96,20 @@ class OpenFiles(Generic[F]):
         for path in [path for path in (*self._files, *self._opening) if path.startswith(folder)]:
             self.forget(path)
 
+    async def forget_removed(self, threads: Threads) -> None:
+        """The same for those that another process has removed: the disk gets their room back when nobody has them."""
+        held = list(self._files.items())
+        for _, file in held:
+            file.uses += 1
+        try:
+            removed = await threads.run(_removed, [file for _, file in held])
+        finally:
+            for _, file in held:
+                self.release(file)
+        for (path, file), is_removed in zip(held, removed, strict=True):
+            if is_removed and self._files.get(path) is file:
+                self.forget(path)
+
     def close(self) -> None:
         while self._files:
             self._drop(self._files.popitem()[1])
@@ -102,3 +118,15 @@ class OpenFiles(Generic[F]):
         file.doomed = True
         if file.uses == 0:
             os.close(file.fd)
+
+
+def _removed(files: Sequence[OpenFile]) -> list[bool]:
+    """Which of them no folder has any more; blocks."""
+    return [_is_removed(file.fd) for file in files]
+
+
+def _is_removed(fd: int) -> bool:
+    try:
+        return os.fstat(fd).st_nlink == 0
+    except OSError:  # a share of another machine calls it stale
+        return True

@@ -22,13 +22,16 @@ _log = logging.getLogger("anbar.server")
 _MAX_LINE = 16 << 10
 _MAX_FIELD = 8190
 _MAX_FIELDS = 128
-_RECEIVED_AT_ONCE = 64 << 10
-_MANY = 256  # connections; where there are more each reads half as much, since what it has read may lie for long
+# Bytes that are received at once, which may lie for long: much where there are few connections, since each turn of a
+# body costs as much as receiving another 64 KiB of it, and little where there are many.
+_FEW, _MANY = 64, 256
+_OF_FEW, _OF_SOME, _OF_MANY = 512 << 10, 64 << 10, 32 << 10
 _BODY_LOW_WATER = 8 << 10  # so that reading pauses at twice as much, and what waits is what one read has brought
 _PIPELINED = 16
 _LINGER_S = 5.0
-_BUFFER = memoryview(bytearray(_RECEIVED_AT_ONCE))
-_HALF = _BUFFER[: _RECEIVED_AT_ONCE // 2]
+_BUFFER = memoryview(bytearray(_OF_FEW))
+_BUFFER_OF_SOME = _BUFFER[:_OF_SOME]
+_BUFFER_OF_MANY = _BUFFER[:_OF_MANY]
 _NEVER = float("inf")
 
 
@@ -190,7 +193,8 @@ class Connection(asyncio.BufferedProtocol):
         self._wake(gone)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _BUFFER if self._server.open_connections <= _MANY else _HALF
+        connections = self._server.open_connections
+        return _BUFFER if connections <= _FEW else _BUFFER_OF_SOME if connections <= _MANY else _BUFFER_OF_MANY
 
     def buffer_updated(self, nbytes: int) -> None:
         self._feed(bytes(_BUFFER[:nbytes]))
@@ -288,7 +292,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._request = request = Request(self, *item)
                 lives_on = await self._server.answer(request)
                 if not request.body.is_eof():
-                    lives_on = await self._discard(request) and lives_on
+                    lives_on = await self.discard(request) and lives_on
                 if not lives_on:
                     break
         except ConnectionError:
@@ -314,7 +318,7 @@ class Connection(asyncio.BufferedProtocol):
             self._queue.clear()
             self.transport.close()
 
-    async def _discard(self, request: Request) -> bool:
+    async def discard(self, request: Request) -> bool:
         """Read what is left of a body that nobody wants, so that the client gets its answer; was that all of it?"""
         if request.awaits_continue:  # nothing of it will come
             return False

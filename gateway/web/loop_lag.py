@@ -1,10 +1,10 @@
-"""How late the event loop is: whatever keeps it busy keeps every client waiting for as long."""
+"""How late the event loop is, since whatever keeps it busy keeps every client waiting; and how many tasks it has."""
 
 import asyncio
 import os
 import time
 
-from gateway.metrics import LAG_BOUNDS, LOOP_LAG, SEVERAL_PROCESSES, Observations, Tally, tell_all
+from gateway.metrics import LAG_BOUNDS, LOOP_LAG, SEVERAL_PROCESSES, TASKS, Observations, Tally, tell_all
 
 EVERY_S = 0.25
 
@@ -38,3 +38,4 @@ class LoopLag(Tally):
 
     def tell(self) -> None:
         self._lag.tell(LOOP_LAG)
+        TASKS.set(len(asyncio.all_tasks(self._loop)))

@@ -112,6 +112,8 @@ class S3Server:
                 _log.exception("request %s failed", request_id)
                 answer = self._refused(exchange, S3Error(Code.InternalError))
             exchange.answer = answer
+            if not request.body.is_eof():
+                await self._spare_the_proxy(request)
             return await self._write(exchange, answer)
         except ConnectionError:
             self._abandon(request)
@@ -213,6 +215,15 @@ class S3Server:
             return True
         length = next((value for name, value in request.fields if name.lower() == b"content-length"), b"")
         return not (length.isdigit() and int(length) <= _DRAIN_BODY)
+
+    async def _spare_the_proxy(self, request: Request) -> None:
+        """Read what is left of a small body before its refusal, where nginx passes it on.
+
+        nginx closes a client's connection if it has the answer before the body, but has told the client otherwise: the
+        client's next request would meet a connection that is gone.
+        """
+        if not self._closes(request) and is_trusted(request.connection.peer, self._trusted_proxies):
+            await request.connection.discard(request)
 
     def _abandon(self, request: Request) -> None:
         transport = request.transport

@@ -16,6 +16,7 @@ from gateway.cache.board import Board
 from gateway.cache.names import BLOCK, block_name, block_path
 from gateway.origin.base import BodyMeta
 from tests.support.memory_origin import MemoryOrigin
+from tests.support.process import open_paths
 from tests.support.warm import Worker, worker
 
 LARGE = random.Random(1).randbytes(3 * BLOCK + 1000)
@@ -36,6 +37,10 @@ def file_of(warm: Worker, path: Path, key: str, index: int = 0) -> Path:
 def lying(path: Path) -> int:
     """Bytes of the blocks' files, in pages."""
     return sum(-(-file.stat().st_size // 4096) * 4096 for file in (path / "blocks").rglob("*") if file.is_file())
+
+
+def removed_and_open(path: Path) -> list[str]:
+    return [name for name in open_paths(os.getpid()) if name.startswith(str(path)) and name.endswith("(deleted)")]
 
 
 def forget_memory(warm: Worker) -> None:
@@ -225,6 +230,24 @@ async def test_what_another_worker_has_put_there_is_not_asked_for(path):
         await two.rest()
         assert origin.faults.seen.count("open") == 1
         assert await two.ask("large") == ("hit", LARGE)
+
+
+async def test_blocks_that_another_worker_has_removed_are_let_go_when_they_are_looked_for(path):
+    origin, board = MemoryOrigin(own_keys=True), Board(None)
+    async with worker(origin, path, board=board) as one, worker(origin, path, board=board) as two:
+        one.put("large", LARGE)
+        two.rows = one.rows
+        for warm in (one, two):
+            await warm.get("large")
+            await warm.rest()
+        for file in (path / "blocks").rglob("*"):
+            if file.is_file():
+                file.unlink()
+        assert removed_and_open(path)
+        for warm in (one, two):
+            await warm.cache.forget_removed()
+        assert removed_and_open(path) == []
+        assert await two.get("large") == LARGE
 
 
 async def test_a_block_that_another_worker_fetches_is_waited_for(path):

@@ -110,6 +110,20 @@ def test_expect_is_answered_and_the_body_stored(caller, bucket):
     assert caller.get(bucket, "k").body == b"body"
 
 
+def test_a_small_upload_that_is_refused_leaves_the_client_its_connection(caller, bucket):
+    """By the time nginx knows of the refusal it has the whole body; otherwise it would close, and not say so."""
+    caller.put(bucket, "k", b"kept")
+    with caller.connect() as connection:
+        for _ in range(20):
+            upload = caller.signed("PUT", f"/{bucket}/k", bytes(5000), [("x-amz-acl", "public-read")])
+            connection.send(upload.with_header("Expect", "100-continue").head())
+            assert connection.interim() == 100
+            connection.send(upload.body)
+            refused(connection.answer("PUT"), 400, "AccessControlListNotSupported")
+        connection.send(caller.signed("GET", f"/{bucket}/k").encode())
+        assert connection.answer().body == b"kept"
+
+
 def test_expect_of_who_may_not_is_refused_in_xml(caller, untouched):
     request = caller.request("PUT", f"/{untouched}/k", b"body").with_header("Expect", "100-continue")
     with caller.connect() as connection:

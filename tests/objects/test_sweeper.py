@@ -48,6 +48,12 @@ async def test_many_idle_uploads_are_all_ended_in_the_end(house, origin):
     assert house.count("uploads") == 0
 
 
+@pytest.mark.parametrize("for_all", [True, False], ids=["one process", "a worker"])
+async def test_each_process_lets_go_of_what_others_have_removed(house, origin, for_all):
+    await sweep_once(house.rooms, for_all=for_all)
+    assert origin.faults.seen.count("forget_removed") == 1
+
+
 async def test_an_upload_that_cannot_be_removed_is_in_nobodys_way(house, origin):
     await put_part(house.rooms, await upload(house, "a"), 1, body_of(b"x"))
     await put_part(house.rooms, await upload(house, "b"), 1, body_of(b"y"))

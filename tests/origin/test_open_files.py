@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.origin.open_files import OpenFile, OpenFiles, open_file
+from gateway.threads import Threads
 
 
 def is_open(fd: int) -> bool:
@@ -118,3 +119,21 @@ def test_whatever_the_order_no_reader_loses_its_file_and_none_stays_open(tmp_pat
         files.release(file)
     files.close()
     assert not any(is_open(fd) for fd in every)
+
+
+async def test_what_somebody_else_has_removed_is_closed_and_what_lies_there_still_is_kept(paths):
+    files: OpenFiles[OpenFile] = OpenFiles(4)
+    threads = Threads(1, "test")
+    removed, read, linked, kept = [opened(files, path) for path in paths]
+    for file in (removed, linked, kept):
+        files.release(file)
+    os.link(paths[2], f"{paths[2]}-copy")
+    for path in paths[:3]:
+        os.unlink(path)
+    await files.forget_removed(threads)
+    assert [is_open(file.fd) for file in (removed, read, linked, kept)] == [False, True, True, True]
+    assert files.take(paths[1]) is None, "nobody new gets it"
+    files.release(read)
+    assert not is_open(read.fd)
+    files.close()
+    await threads.close()

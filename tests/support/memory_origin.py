@@ -107,6 +107,7 @@ class MemoryOrigin:
     """Bodies in a dictionary; implements gateway.origin.base.Origin."""
 
     md5_etags = False
+    confirms_checksums = False
     copies = True
 
     def __init__(self, *, own_keys: bool = False, settle_s: int = 0) -> None:
@@ -228,6 +229,9 @@ class MemoryOrigin:
             name for name in self.unfinished if name != location and not (below and name.startswith(below))
         }
         await self.faults.after("delete")
+
+    async def forget_removed(self) -> None:
+        await self.faults.before("forget_removed")
 
     async def close(self) -> None:
         self.faults.heal()

@@ -11,16 +11,28 @@ import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote_to_bytes
 
+from awscrt import checksums  # type: ignore[import-untyped]
+
 from tests.support.raw_http import Request
 from tests.support.s3_model import Refusal
-from tests.support.signer import UNSIGNED, Signer, crc32, uri_encode
+from tests.support.signer import UNSIGNED, Signer, uri_encode
 
 MAX_SKEW = timedelta(minutes=15)
+
+CHECKSUMS: dict[str, Callable[[bytes], bytes]] = {
+    "x-amz-checksum-crc32": lambda body: zlib.crc32(body).to_bytes(4, "big"),
+    "x-amz-checksum-crc32c": lambda body: checksums.crc32c(body).to_bytes(4, "big"),
+    "x-amz-checksum-crc64nvme": lambda body: checksums.crc64nvme(body).to_bytes(8, "big"),
+    "x-amz-checksum-sha1": lambda body: hashlib.sha1(body, usedforsecurity=False).digest(),
+    "x-amz-checksum-sha256": lambda body: hashlib.sha256(body).digest(),
+}
+"""How each checksum is computed, by its header."""
 
 ALLOWED_HEADERS = frozenset(
     [
@@ -116,9 +128,10 @@ def verify_body(request: Request, body: bytes) -> None:
             raise Refusal("InvalidDigest")
         if digest != hashlib.md5(body, usedforsecurity=False).digest():
             raise Refusal("BadDigest")
-    checksum = request.header("x-amz-checksum-crc32")
-    if checksum is not None and checksum != crc32(body):
-        raise Refusal("BadDigest")
+    for name, compute in CHECKSUMS.items():
+        checksum = request.header(name)
+        if checksum is not None and checksum != base64.b64encode(compute(body)).decode():
+            raise Refusal("BadDigest")
 
 
 def breaches(request: Request, *, tls: bool, also_allowed: frozenset[str] = frozenset()) -> Iterator[str]:

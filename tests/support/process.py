@@ -27,6 +27,19 @@ def open_descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def threads(pid: int) -> int:
+    """How many threads the process has."""
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def proportional_memory(pid: int) -> int:
+    """The memory of the process, where pages that others have too count as a part, in bytes."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(f"no Pss of process {pid}")
+
+
 def open_paths(pid: int) -> list[str]:
     """What its descriptors point at."""
     found = []

@@ -64,6 +64,8 @@ class Switches:
     delete_objects: bool = True
     md5_etags: bool = True
     """Off: ETags are opaque, other ones for the same bytes."""
+    told_checksums: bool = True
+    """An answer to PutObject says the x-amz-checksum-… that came with the body."""
     encoding_type: bool = True
     """Off: encoding-type=url is not understood, keys stay as they are."""
     list_page_size: int = 1000

@@ -5,6 +5,7 @@ Parameters are read strictly. What the model refuses comes out as `Refusal`, and
 
 from collections.abc import Callable, Mapping
 
+from tests.support.origin_signatures import CHECKSUMS
 from tests.support.raw_http import Headers
 from tests.support.s3_calls import (
     METADATA,
@@ -62,7 +63,8 @@ def get_bucket_location(call: Call) -> Reply:
 
 def put_object(call: Call) -> Reply:
     made = call.model.put(*call.place, call.body, description_of(call), call.condition)
-    return Reply(200, (("ETag", made.etag),))
+    checksums = [(name, value) for name, value in call.entry.headers if name.lower() in CHECKSUMS]
+    return Reply(200, (("ETag", made.etag), *(checksums if call.model.switches.told_checksums else ())))
 
 
 def get_object(call: Call) -> Reply:

@@ -216,3 +216,16 @@ async def test_a_loop_that_was_late_says_how_late(scrapes):
         assert await scrapes.growth("anbar_loop_lag_seconds_sum") >= 0.3
     finally:
         lag.stop()
+
+
+async def test_tasks_that_have_not_ended_are_told(scrapes):
+    lag = LoopLag(asyncio.get_running_loop())
+    try:
+        before = (await scrapes.all())["anbar_tasks"]
+        waits = asyncio.ensure_future(asyncio.Event().wait())
+        assert (await scrapes.all())["anbar_tasks"] == before + 1
+        waits.cancel()
+        await asyncio.wait([waits])
+        assert (await scrapes.all())["anbar_tasks"] == before
+    finally:
+        lag.stop()

@@ -1,7 +1,7 @@
 """Fixtures of the real clients: gateways over a directory and over S3 endpoints, and the project that has all the roles.
 
-Every test of this folder runs over a directory and over a second Anbar, an S3 endpoint that verifies signatures; those
-that look closest at what S3 promises run over SeaweedFS and moto too, and once over a directory behind a real nginx.
+Every test of this folder runs over a directory, over a second Anbar, an S3 endpoint that verifies signatures, and once
+over a directory behind a real nginx; those that look closest at what S3 promises run over SeaweedFS and moto too.
 ANBAR_WIRE_ORIGINS=all runs all of them over all.
 """
 
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _origins_of(module: str) -> tuple[str, ...]:
     everything = os.environ.get("ANBAR_WIRE_ORIGINS") == "all" or module.startswith(CLOSEST)
-    return (*ORIGINS, NGINX) if everything else EVERYWHERE
+    return (*(ORIGINS if everything else EVERYWHERE), NGINX)
 
 
 @pytest.fixture(scope="session")

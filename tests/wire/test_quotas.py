@@ -88,7 +88,8 @@ def test_a_client_that_waits_for_100_continue_is_refused_without_it(ops: Caller)
     request = ops.signed("PUT", "/demo-media/b", bytes(20 * KIB), [("Expect", "100-continue")])
     with ops.connect() as connection:
         connection.send(request.head())
-        answer = connection.answer("PUT")  # an interim answer would stand before it
+        answer = connection.answer("PUT")
+    assert answer.interim == ()
     assert full(answer)[:2] == ("category media", "bytes")
     assert ops.call("GET", "/demo-media/b").status == 404
 

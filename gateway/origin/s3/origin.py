@@ -7,7 +7,7 @@ so a repetition writes the same bytes again.
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import md5 as new_md5
 from hashlib import sha256
 
@@ -38,6 +38,7 @@ from gateway.threads import Threads
 
 _HASH_IN_LOOP = 16 << 10
 _COPY_BLOCK = 1 << 20
+_NONE: Mapping[str, str] = {}
 _REPLACE = {"x-amz-metadata-directive": "REPLACE"}
 
 
@@ -68,6 +69,7 @@ class S3Origin:
         self._uploads = Uploads(session, profile, self._settling)
         self.pieces_turns = asyncio.Semaphore(MOST_AT_ONCE)
         self.md5_etags = profile.md5_etags
+        self.confirms_checksums = profile.md5_etags and profile.checksum_headers
         self.copies = profile.copy_object
         self.settle_s = settle_s
 
@@ -109,17 +111,21 @@ class S3Origin:
 
     async def store(self, location: str, data: bytes, check: Callable[[], Checked]) -> str | None:
         checked, sha256_hex = await self._checked(data, check)
-        request = self._put(location, checked.meta, len(data), sha256_hex or UNSIGNED_PAYLOAD, checked.md5)
-        md5 = f'"{checked.md5.hex()}"' if checked.md5 is not None else None
+        request = self._put(location, checked.meta, len(data), sha256_hex or UNSIGNED_PAYLOAD, _digests(checked))
+        confirmed = False
         try:
             response = await self._session.ask(request, data)
             response.close()
             etag = etag_of(response, location)
+            confirmed = _is_confirmed(checked, response)
         except (OutcomeUnknown, Refused) as error:
             etag = await self._settling.settled(
                 error, location, checked.meta.write_id if checked.meta else "", len(data)
             )
-        return check_etag(etag, md5, location, md5_etags=self.md5_etags)
+        md5 = checked.md5
+        if md5 is None and self.md5_etags and not confirmed:
+            md5 = await self._threads.run(lambda: _md5(data))
+        return check_etag(etag, None if md5 is None else f'"{md5.hex()}"', location, md5_etags=self.md5_etags)
 
     async def open(
         self,
@@ -205,6 +211,9 @@ class S3Origin:
         # Under an own key a repetition would hide that the first one may still be done, when another body lies there.
         await self._session.remove(Request("DELETE", Place(place.bucket, place.path)), repeatable=not place.is_own)
 
+    async def forget_removed(self) -> None:
+        """Nothing is kept open of a body."""
+
     async def close(self) -> None:
         await self._session.close()
         await self._threads.close()
@@ -247,12 +256,16 @@ class S3Origin:
                 raise BucketTaken(bucket) from error
 
     def _put(
-        self, location: str, meta: BodyMeta | None, size: int, payload_hash: str, md5: bytes | None = None
+        self,
+        location: str,
+        meta: BodyMeta | None,
+        size: int,
+        payload_hash: str,
+        digests: Mapping[str, str] = _NONE,
     ) -> Request:
         place = parse_place(location)
         headers = entries_at(place, meta, self._profile) if meta is not None else {}
-        if md5 is not None:
-            headers["content-md5"] = _base64(md5)
+        headers.update(digests)
         if place.part_number is not None:
             return Request(
                 "PUT",
@@ -354,8 +367,27 @@ def _is_range(response: Response, offset: int, size: int | None) -> bool:
     return told.startswith(f"bytes {offset}-{offset + size - 1}/") and response.length in (None, size)
 
 
+def _digests(checked: Checked) -> dict[str, str]:
+    """What a request says of its body, for the origin to verify: its MD5, or else its checksum."""
+    if checked.md5 is not None:
+        return {"content-md5": _base64(checked.md5)}
+    return {} if checked.checksum is None else dict((checked.checksum,))
+
+
+def _is_confirmed(checked: Checked, response: Response) -> bool:
+    """Does the answer say the checksum that was sent, as of those who have verified it?"""
+    if checked.checksum is None:
+        return False
+    name, value = checked.checksum
+    return response.headers.get(name) == value
+
+
 def _sha256(data: bytes) -> str:
     return sha256(data).hexdigest()
+
+
+def _md5(data: bytes) -> bytes:
+    return new_md5(data, usedforsecurity=False).digest()
 
 
 def _base64(digest: bytes) -> str:
@@ -363,4 +395,4 @@ def _base64(digest: bytes) -> str:
 
 
 def _content_md5(body: bytes) -> str:
-    return _base64(new_md5(body, usedforsecurity=False).digest())
+    return _base64(_md5(body))
