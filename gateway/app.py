@@ -49,7 +49,7 @@ async def build_services(settings: Settings, *, beside: bool = False) -> AsyncIt
             await check_seals(store, settings.secrets.key_ring)
         serves = beside or settings.server.worker_count == 1
         caching = Caching.SERVING if serves else Caching.OFF
-        async with open_rooms(settings, store, beside=beside, caching=caching) as rooms:
+        async with open_rooms(settings, store, caching=caching) as rooms:
             if not beside:
                 await recover(rooms)
             rulebook = await (_rulebook_beside(settings, store) if beside else _open_rulebook(settings, store))

@@ -331,14 +331,18 @@ class Observations:
 
 
 def told_by_libraries() -> Iterator[Metric]:
-    """Of the process itself; prometheus_client reads them from the kernel and the interpreter."""
+    """Of the process itself; prometheus_client reads them from the kernel and the interpreter.
+
+    Of several processes each is told, by the label `process`; one alone has none.
+    """
+    of_several = ("process",)
     rows: tuple[tuple[str, Kind, tuple[str, ...], str], ...] = (
-        ("process_cpu_seconds_total", "counter", (), "CPU time, of the user and of the system."),
-        ("process_resident_memory_bytes", "gauge", (), "Memory that is resident."),
-        ("process_virtual_memory_bytes", "gauge", (), "Memory that is mapped."),
-        ("process_start_time_seconds", "gauge", (), "When the process began, since the epoch."),
-        ("process_open_fds", "gauge", (), "Open file descriptors."),
-        ("process_max_fds", "gauge", (), "The most file descriptors that it may have open."),
+        ("process_cpu_seconds_total", "counter", of_several, "CPU time, of the user and of the system."),
+        ("process_resident_memory_bytes", "gauge", of_several, "Memory that is resident."),
+        ("process_virtual_memory_bytes", "gauge", of_several, "Memory that is mapped."),
+        ("process_start_time_seconds", "gauge", of_several, "When the process began, since the epoch."),
+        ("process_open_fds", "gauge", of_several, "Open file descriptors."),
+        ("process_max_fds", "gauge", of_several, "The most file descriptors that it may have open."),
         ("python_gc_collections_total", "counter", ("generation",), "Runs of the garbage collector."),
         ("python_gc_objects_collected_total", "counter", ("generation",), "Objects that it has freed."),
         ("python_gc_objects_uncollectable_total", "counter", ("generation",), "Objects that it could not free."),

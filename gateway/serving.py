@@ -8,7 +8,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,7 +162,7 @@ async def _keep_workers(text: str, config: Path) -> None:
             admin: web.AppRunner | None = None
             try:
                 port = sockets[0][0].getsockname()[1]
-                admin = await _start_probes(settings, services, lambda: workers.ready > 0)
+                admin = await _start_probes(settings, services, lambda: workers.ready > 0, workers.pids)
                 if not await workers.start():
                     raise StartError("a worker did not start; its reason is above")
                 _on_hangup(lambda: keeping.read_again(config))
@@ -336,12 +336,15 @@ async def _loop_lag() -> AsyncIterator[None]:
 
 
 async def _start_probes(
-    settings: Settings, services: Services, serves: Callable[[], bool] = lambda: True
+    settings: Settings,
+    services: Services,
+    serves: Callable[[], bool] = lambda: True,
+    workers: Callable[[], Mapping[int, int]] = dict,
 ) -> web.AppRunner | None:
     listen = settings.server.admin_listen
     if listen is None:
         return None
-    exposition = Exposition(services.store, lambda: services.rulebook.rules.policies)
+    exposition = Exposition(services.store, lambda: services.rulebook.rules.policies, workers)
     runner = web.AppRunner(probes(services.store, exposition, serves), access_log=None)
     await runner.setup()
     with listening(listen, "admin_listen"):

@@ -33,6 +33,7 @@ from gateway.origin.directory_survey import DirectorySurvey
 from gateway.origin.http_client import Deadlines
 from gateway.origin.profile_file import read_differences
 from gateway.origin.providers import bucket_region, upstream_of
+from gateway.origin.read_locks import ReadLocks
 from gateway.origin.s3.origin import S3Origin
 from gateway.origin.s3.session import Session
 from gateway.origin.survey import Survey
@@ -68,12 +69,9 @@ class Caching(Enum):
 
 
 @contextlib.asynccontextmanager
-async def open_rooms(
-    settings: Settings, store: Store, *, beside: bool = False, caching: Caching = Caching.OFF
-) -> AsyncIterator[Rooms]:
+async def open_rooms(settings: Settings, store: Store, *, caching: Caching = Caching.OFF) -> AsyncIterator[Rooms]:
     """What operations on objects need; at the end it waits for what they have begun, and closes the origins.
 
-    `beside`: another process may be serving.
     Raises StartError; OriginError: an origin is another one, or not there.
     """
     background, hashing, memory = Background(), Threads(_HASHING_THREADS, "hash"), StreamMemory()
@@ -84,7 +82,7 @@ async def open_rooms(
     try:
         await confirm_origins(store.database, settings.roots)
         for name, origin in settings.origins.items():
-            origins[name] = open_origin(name, origin, beside=beside, memory=memory)
+            origins[name] = open_origin(name, origin, store.database.runs, memory=memory)
         await remember_origins(store.database, settings.roots)
         if caching is not Caching.OFF and _has_s3(settings):
             if caching is Caching.SERVING:
@@ -139,12 +137,12 @@ def now_s() -> int:
 
 
 def open_origin(
-    name: str, settings: OriginSettings, *, beside: bool = False, memory: StreamMemory | None = None
+    name: str, settings: OriginSettings, read_locks: ReadLocks | None = None, *, memory: StreamMemory | None = None
 ) -> Origin:
-    """An origin that can be used, beside another process or alone; raises StartError."""
+    """An origin that can be used, beside other processes with the same `read_locks` or alone; raises StartError."""
     if isinstance(settings, S3OriginSettings):
         return open_s3_origin(name, settings, memory)
-    return _open_directory(name, settings, beside=beside)
+    return _open_directory(name, settings, read_locks)
 
 
 @contextlib.asynccontextmanager
@@ -218,10 +216,10 @@ def measured_otherwise(store: Path, origins: Mapping[str, OriginSettings]) -> It
             yield f"origin {name}: the settings are not what was measured on {when}: {told}"
 
 
-def _open_directory(name: str, settings: DirectoryOriginSettings, *, beside: bool) -> Origin:
+def _open_directory(name: str, settings: DirectoryOriginSettings, read_locks: ReadLocks | None) -> Origin:
     """An origin in whose directory a file could be made; raises StartError."""
     try:
-        opened = DirectoryOrigin(settings.path, durable=settings.durable, beside=beside, group_read=settings.group_read)
+        opened = DirectoryOrigin(settings.path, read_locks, durable=settings.durable, group_read=settings.group_read)
         _try_to_write(settings.path)
     except FileExistsError:
         raise StartError(f"origin {name}: {settings.path}: not a directory") from None

@@ -106,6 +106,11 @@ class Worker:
         self.is_ready = False
         self._process: asyncio.subprocess.Process | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The process that has this place now."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
     async def run(self, order: Order, on_ready: Callable[[], None]) -> int:
         """Start a process, and wait until it ends: its exit code. A worker that is never ready is killed."""
         fds = [each.fileno() for each in self.sockets]
@@ -185,6 +190,10 @@ class Workers:
     def ready(self) -> int:
         """How many serve now."""
         return sum(worker.is_ready for worker in self._workers)
+
+    def pids(self) -> dict[int, int]:
+        """The processes that live now, by their workers' numbers."""
+        return {worker.number: worker.pid for worker in self._workers if worker.pid is not None}
 
     async def start(self) -> bool:
         """Start all; False: one of them has ended instead of serving."""

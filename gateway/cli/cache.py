@@ -164,7 +164,7 @@ async def _warm(installation: Installation, targets: list[tuple[str, str]]) -> l
     try:
         async with (
             open_whole_store(installation.settings) as store,
-            open_rooms(installation.settings, store, beside=True, caching=Caching.WARMING) as rooms,
+            open_rooms(installation.settings, store, caching=Caching.WARMING) as rooms,
         ):
             await asyncio.gather(*[work(rooms) for _ in range(_AT_A_TIME)])
     except (OriginError, StartError) as error:

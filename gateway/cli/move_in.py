@@ -110,7 +110,7 @@ async def _import(
     try:
         async with (
             open_whole_store(installation.settings) as store,
-            open_rooms(installation.settings, store, beside=True) as rooms,
+            open_rooms(installation.settings, store) as rooms,
         ):
             await store.buckets.load()
             bucket = store.buckets.find(category.bucket)

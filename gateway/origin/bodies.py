@@ -12,10 +12,14 @@ from gateway.origin.open_files import OpenFile
 
 @dataclass(slots=True)
 class Assembled:
-    """An assembled body: where its directory is now, its parts, its readers."""
+    """An assembled body: where its directory is now, its parts, its readers in this process.
 
+    `leaving`: this process has removed it, and only its readers go on.
+    """
+
+    location: str
     folder: str
-    manifest: Manifest
+    manifest: Manifest | None = None
     readers: int = 0
     leaving: bool = False
 
@@ -27,9 +31,9 @@ class ReadingOrigin(Protocol):
 
     def release(self, file: OpenFile) -> None: ...
 
-    async def settled(self, location: str) -> None: ...
-
     async def read(self, file: OpenFile, offset: int, size: int) -> bytes: ...
+
+    def aside(self, location: str) -> str: ...
 
     def end_reading(self, assembled: Assembled) -> None: ...
 
@@ -67,16 +71,15 @@ class FileReader:
 
 
 class PartsReader:
-    """A body in several files; one of them is open at a time."""
+    """A body in several files; one of them is open at a time. It was counted among the body's readers before."""
 
     plain_file: None = None
-    __slots__ = ("_assembled", "_file", "_index", "_location", "_origin")
+    __slots__ = ("_assembled", "_file", "_index", "_manifest", "_origin")
 
-    def __init__(self, origin: ReadingOrigin, location: str, assembled: Assembled) -> None:
+    def __init__(self, origin: ReadingOrigin, assembled: Assembled, manifest: Manifest) -> None:
         self._origin = origin
-        self._location = location
         self._assembled = assembled
-        assembled.readers += 1
+        self._manifest = manifest
         self._index = -1
         self._file: OpenFile | None = None
 
@@ -85,7 +88,7 @@ class PartsReader:
         return await self._origin.read(file, offset - start, min(size, file.size - (offset - start)))
 
     async def region(self, offset: int, size: int) -> FileRegion | None:
-        if offset >= self._assembled.manifest.ends[-1]:
+        if offset >= self._manifest.ends[-1]:
             return None
         file, start = await self._at(offset)
         return FileRegion(file.fd, offset - start, min(size, file.size - (offset - start)))
@@ -101,17 +104,18 @@ class PartsReader:
 
     async def _at(self, offset: int) -> tuple[OpenFile, int]:
         """The file that holds `offset`, and the offset of its first byte."""
-        assembled, manifest = self._assembled, self._assembled.manifest
+        assembled, manifest = self._assembled, self._manifest
         index = bisect_right(manifest.ends, offset)
         if index >= len(manifest.names):
-            raise OriginError(f"{self._location}: the body ended early")
+            raise OriginError(f"{assembled.location}: the body ended early")
         if index != self._index or self._file is None:
             self._close_file()
             try:
                 self._file = await self._origin.take(assembled.folder + manifest.names[index])
-            except BodyNotFound:  # it is being moved aside
-                await self._origin.settled(self._location)
-                self._file = await self._origin.take(assembled.folder + manifest.names[index])
+            except BodyNotFound:  # it was removed, perhaps by another process, and waits aside for its readers
+                aside = self._origin.aside(assembled.location)
+                self._file = await self._origin.take(aside + manifest.names[index])
+                assembled.folder = aside
             self._index = index
         return self._file, manifest.ends[index - 1] if index else 0
 

@@ -7,19 +7,20 @@ has are read in the loop.
 import asyncio
 import os
 import resource
-import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from gateway.origin.base import Begun, BodyMeta, BodyReader, BodyWriter, Checked, KeptAs, PartBody, StoredBody
 from gateway.origin.bodies import Assembled, FileReader, FileWriter, PartsReader
 from gateway.origin.directory_survey import DirectorySurvey
-from gateway.origin.disk import Disk, copy_range, load_manifest, write_all
+from gateway.origin.disk import Disk, Manifest, copy_range, load_manifest, write_all
 from gateway.origin.errors import BodyNotFound, OriginError, origin_errors
 from gateway.origin.open_files import OpenFile, OpenFiles, open_file
 from gateway.origin.paths import object_path, write_id_of
+from gateway.origin.read_locks import OneProcess, ReadLocks
 from gateway.threads import Threads
 
 _THREADS = 4
@@ -41,16 +42,23 @@ class DirectoryOrigin:
     copies = True
     settle_s = 0
 
-    def __init__(self, root: Path, *, durable: bool = True, beside: bool = False, group_read: bool = False) -> None:
-        """`beside`: another process may be reading and writing there, too; `group_read`: the group reads bodies."""
-        self._disk = Disk(root, durable=durable, beside=beside, group_read=group_read)
+    def __init__(
+        self, root: Path, read_locks: ReadLocks | None = None, *, durable: bool = True, group_read: bool = False
+    ) -> None:
+        """`read_locks`: of all processes here; None: there are no others. `group_read`: the group reads bodies."""
+        self._disk = Disk(root, durable=durable, group_read=group_read)
+        self._read_locks = read_locks or OneProcess()
         self._threads = Threads(_THREADS, "origin")
         self._run = self._threads.run
         self.survey = DirectorySurvey(root, self._threads)
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._files: OpenFiles[OpenFile] = OpenFiles(min(_MOST_OPEN_FILES, max(soft // 8, 8)))
         self._assembled: OrderedDict[str, Assembled] = OrderedDict()
+        self._closed = False
         self._going: dict[str, asyncio.Future[None]] = {}
+        for aside in self._disk.all_aside():  # its readers may have died
+            with suppress(OSError):
+                self._remove_unread(aside)
 
     async def make_bucket(self, bucket: str) -> None:
         """A bucket is a directory, which comes with its first body."""
@@ -90,9 +98,7 @@ class DirectoryOrigin:
     ) -> BodyReader:
         if not location.endswith("/"):
             return FileReader(self, location, await self.take(self._disk.path(location)))
-        reader = PartsReader(self, location, await self._find_assembled(location))
-        self._forget_unread()
-        return reader
+        return await self._open_assembled(location)
 
     async def copy(
         self, source: str, offset: int, size: int, target: str, meta: BodyMeta | None, etag: str | None = None
@@ -119,7 +125,8 @@ class DirectoryOrigin:
     async def assemble(self, upload_location: str, parts: Sequence[PartBody], meta: BodyMeta) -> StoredBody:
         names = [(part.location.removeprefix(upload_location), part.size) for part in parts]
         folder = self._disk.path(upload_location)
-        self._assembled.pop(upload_location, None)
+        if (known := self._assembled.get(upload_location)) is not None:
+            known.manifest = None
         with origin_errors(upload_location):
             await self._run(self._disk.write_meta, folder, meta)
             await self._run(self._disk.write_manifest, folder, names)
@@ -140,6 +147,7 @@ class DirectoryOrigin:
             if location.endswith("/"):
                 await self._remove_assembled(location, path)
                 self._files.forget_below(path)
+                self._files.forget_below(self.aside(location))
             else:
                 await self._run(self._disk.remove, path)
                 self._files.forget(path)  # now, so that what was opened until just now is forgotten too
@@ -148,6 +156,7 @@ class DirectoryOrigin:
         await self._files.forget_removed(self._threads)
 
     async def close(self) -> None:
+        self._closed = True  # the locks may be closed after us: those of late readers end with them
         self._files.close()
         await self._threads.close()
 
@@ -172,12 +181,22 @@ class DirectoryOrigin:
     def release(self, file: OpenFile) -> None:
         self._files.release(file)
 
+    def aside(self, location: str) -> str:
+        """Where a multipart object is that was removed while it was read."""
+        return self._disk.aside(location)
+
     def end_reading(self, assembled: Assembled) -> None:
-        """A reader is done; the last one of a removed body takes what is left of it along."""
+        """A reader is done; the last one of a removed body, in whichever process, takes what is left of it along."""
         assembled.readers -= 1
-        if assembled.leaving and not assembled.readers:
-            self._files.forget_below(assembled.folder)
-            self._threads.launch(shutil.rmtree, assembled.folder, True)
+        if assembled.readers or self._closed:
+            return
+        location, aside = assembled.location, self.aside(assembled.location)
+        self._read_locks.unshare(_lock_name(aside))
+        if assembled.leaving or assembled.manifest is None or assembled.folder == aside:
+            del self._assembled[location]
+            self._files.forget_below(self._disk.path(location))
+            self._files.forget_below(aside)
+        self._threads.launch(self._remove_unread, aside)
 
     async def read(self, file: OpenFile, offset: int, size: int) -> bytes:
         """Read without waiting what the page cache has, or else in a thread."""
@@ -207,26 +226,37 @@ class DirectoryOrigin:
         os.close(fd)
         await self.delete(location)
 
-    async def settled(self, location: str) -> None:
-        """Wait for a removal of this body that is under way."""
-        while (going := self._going.get(location)) is not None:
-            await asyncio.wait([going])
+    async def _open_assembled(self, location: str) -> BodyReader:
+        assembled = self._assembled.setdefault(location, Assembled(location, self._disk.path(location)))
+        assembled.readers += 1
+        try:
+            manifest = await self._manifest_of(assembled)
+        except BaseException:
+            assembled.manifest = None
+            self.end_reading(assembled)
+            raise
+        self._forget_unread()
+        return PartsReader(self, assembled, manifest)
 
-    async def _find_assembled(self, location: str) -> Assembled:
-        """What a multipart object is made of now: as long as its upload is open, another process may change that."""
-        path, known = self._disk.path(location), self._assembled.get(location)
-        with origin_errors(location):
-            manifest = await self._run(load_manifest, path, known.manifest if known is not None else None)
-        if location in self._going:
+    async def _manifest_of(self, assembled: Assembled) -> Manifest:
+        """The parts of a body that from now on stays readable; raises BodyNotFound, OriginError.
+
+        Another process may have removed it since they were known; or put others together, while its upload was open.
+        """
+        location = assembled.location
+        if location in self._going or assembled.leaving:
             raise BodyNotFound(location)
-        assembled = self._assembled.get(location)
-        if assembled is None or assembled.manifest.stamp != manifest.stamp:
-            assembled = self._assembled[location] = Assembled(path, manifest)
-        return assembled
+        with origin_errors(location):
+            if assembled.readers == 1 and not self._read_locks.share(_lock_name(self.aside(location))):
+                raise BodyNotFound(location)
+            manifest = await self._run(load_manifest, assembled.folder, assembled.manifest)
+        assembled.manifest = manifest
+        return manifest
 
     async def _remove_assembled(self, location: str, path: str) -> None:
         """Remove a multipart object, one remover at a time; whoever opens it meanwhile finds nothing."""
-        await self.settled(location)
+        while (going := self._going.get(location)) is not None:
+            await asyncio.wait([going])
         going = self._going[location] = asyncio.get_running_loop().create_future()
         try:
             await self._remove_or_move(location, path)
@@ -235,21 +265,29 @@ class DirectoryOrigin:
             going.set_result(None)
 
     async def _remove_or_move(self, location: str, path: str) -> None:
-        """While it is read it is moved aside, as an open file outlives its name."""
-        assembled = self._assembled.pop(location, None)
-        if assembled is None or not assembled.readers:
-            await self._run(self._disk.remove_tree, path)
-            return
-        aside = self._disk.aside(location)
-        try:
+        """While it is read, here or in another process, it is moved aside, as an open file outlives its name."""
+        aside = self.aside(location)
+        if self._read_locks.try_lock(name := _lock_name(aside)):
+            try:
+                self._assembled.pop(location, None)
+                await self._run(self._disk.remove_tree, path)
+            finally:
+                self._read_locks.unlock(name)
+        else:
             await self._run(self._disk.move_aside, path, aside)
-        except OSError:
-            self._assembled[location] = assembled  # the next try must know its readers
-            raise
-        assembled.folder, assembled.leaving = aside, True
-        await self._run(self._disk.remove_tree, path)  # the directories above it
-        if not assembled.readers:  # they ended meanwhile
-            await self._run(self._disk.remove_tree, aside)
+            if (assembled := self._assembled.get(location)) is not None:
+                assembled.leaving = True
+            await self._run(self._disk.remove_tree, path)  # the directories above it
+        await self._run(self._remove_unread, aside)  # they ended meanwhile, or a remover died before it came to this
+
+    def _remove_unread(self, aside: str) -> None:
+        """Remove what was moved aside, unless somebody reads it still; blocks."""
+        name = _lock_name(aside)
+        if os.path.exists(aside) and self._read_locks.try_lock(name):
+            try:
+                self._disk.remove_tree(aside)
+            finally:
+                self._read_locks.unlock(name)
 
     def _forget_unread(self) -> None:
         """Keep the map of manifests small; those that are being read stay."""
@@ -292,3 +330,8 @@ class DirectoryOrigin:
                 copied = await self._run(copy_range, region, writer.fd)
             writer.written += copied
             offset += copied
+
+
+def _lock_name(aside: str) -> str:
+    """What the readers of a multipart object share: of its name aside, which has the id of its write."""
+    return "read\n" + aside.rstrip("/").rpartition("/")[2]

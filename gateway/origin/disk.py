@@ -69,11 +69,11 @@ class Disk:
     """The files below one directory, by their paths; a folder's path ends with "/".
 
     Every method may be called in any thread, and raises OSError.
-    `durable` False leaves out every fsync. `beside`: another process may be reading there. `group_read`: the group may
-    read bodies and go through their directories, whatever the umask; what is described beside them it may not.
+    `durable` False leaves out every fsync. `group_read`: the group may read bodies and go through their directories,
+    whatever the umask; what is described beside them it may not.
     """
 
-    def __init__(self, root: Path, *, durable: bool, beside: bool = False, group_read: bool = False) -> None:
+    def __init__(self, root: Path, *, durable: bool, group_read: bool = False) -> None:
         self._root = str(root)
         self._group_read = group_read
         self._durable = durable
@@ -81,8 +81,6 @@ class Disk:
         os.makedirs(root, mode=0o700, exist_ok=True)
         if group_read:
             os.chmod(root, stat.S_IMODE(os.stat(root).st_mode) | _GROUP_ENTERS)
-        if not beside:
-            shutil.rmtree(self._leaving, ignore_errors=True)  # whoever read there is gone
 
     def path(self, location: str) -> str:
         """Where a location lies; does not block."""
@@ -91,6 +89,13 @@ class Disk:
     def aside(self, location: str) -> str:
         """Where a multipart object waits for its last readers; does not block."""
         return f"{self._leaving}/{location.rstrip('/').rpartition('@')[2]}/"
+
+    def all_aside(self) -> list[str]:
+        """The multipart objects that wait, or waited, for their last readers."""
+        try:
+            return [f"{self._leaving}/{name}/" for name in os.listdir(self._leaving)]
+        except FileNotFoundError:
+            return []
 
     def open_new(self, path: str) -> int:
         """Open a new file, making its directories; another thread may be removing empty ones."""
@@ -167,9 +172,14 @@ class Disk:
         self._remove_empty(os.path.dirname(path.rstrip("/")))
 
     def move_aside(self, path: str, aside: str) -> None:
-        """Give a multipart object the name `aside`, where its readers find it and nobody else looks."""
-        os.makedirs(self._leaving, mode=0o700, exist_ok=True)
-        os.rename(path, aside)
+        """Give a multipart object the name `aside`, where its readers find it and nobody else looks.
+
+        Fine if it is not there: it was moved before.
+        """
+        while os.path.exists(path):
+            os.makedirs(self._leaving, mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # whoever removed what was aside took the directory along
+                os.rename(path, aside)
 
     def link(self, source: str, target: str) -> bool:
         """Give a file a second name; False where that cannot be."""

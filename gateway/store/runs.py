@@ -2,7 +2,7 @@
 
 Each run has a number, a row in `runs`, and a lock on one byte of a file, at the offset that is its number. The kernel
 drops the lock when the process ends, however it ends: so nobody needs a heartbeat to know whose writes are abandoned.
-What is done by one process at a time is locked in the same way, further behind.
+What is done by one process at a time is locked in the same way, further behind; so is what many read and one removes.
 
 Locks are those of the open file (https://www.gnu.org/software/libc/manual/html_node/Open-File-Description-Locks.html):
 closing another descriptor of the file does not drop them.
@@ -26,6 +26,7 @@ class Runs:
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._reading_fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)  # it locks out this process, too
         self.number = 0
         while not self.number or not self._lock(self.number):
             self.number = secrets.randbits(_RUN_BITS)
@@ -44,13 +45,24 @@ class Runs:
     def unlock(self, name: str) -> None:
         fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, _offset(name)))
 
+    def share(self, name: str) -> bool:
+        """Take what every process may have unless one has it by `try_lock`, this one as well; False: one has.
+
+        It is not counted: one `unshare` ends it for all tasks of this process.
+        """
+        return self._lock(_offset(name), self._reading_fd, fcntl.F_RDLCK)
+
+    def unshare(self, name: str) -> None:
+        fcntl.fcntl(self._reading_fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, _offset(name)))
+
     def close(self) -> None:
         """Drop every lock: this run is over."""
+        os.close(self._reading_fd)
         os.close(self._fd)
 
-    def _lock(self, offset: int) -> bool:
+    def _lock(self, offset: int, fd: int | None = None, kind: int = fcntl.F_WRLCK) -> bool:
         try:
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK, offset))
+            fcntl.fcntl(self._fd if fd is None else fd, fcntl.F_OFD_SETLK, _flock(kind, offset))
         except (BlockingIOError, PermissionError):
             return False
         return True

@@ -5,10 +5,10 @@ Nothing here is done for a request, only for a scrape.
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from prometheus_client import REGISTRY, CollectorRegistry, Metric, ProcessCollector, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway import __version__
@@ -36,24 +36,28 @@ from gateway.metrics import (
 from gateway.policy.model import PolicySet, Quota
 from gateway.store.ledger import UsageRow, read_totals
 from gateway.store.store import Store
+from gateway.web.processes import Processes
 
 _Labels = tuple[str, ...]
 _Values = dict[_Labels, float]
 
 
 class Exposition:
-    """Answers scrapes. With several processes any one of them may do so, for all."""
+    """Answers scrapes. With several processes their keeper does so, for all; `workers`: their processes by number."""
 
-    def __init__(self, store: Store, policies: Callable[[], PolicySet]) -> None:
+    def __init__(
+        self, store: Store, policies: Callable[[], PolicySet], workers: Callable[[], Mapping[int, int]] = dict
+    ) -> None:
         self._store = store
         self._policies = policies
+        self._workers = workers
 
     async def text(self) -> bytes:
         """All metrics in Prometheus' text form; without those of the store while it cannot be read."""
         tell_all()
         shared = CollectorRegistry()
         shared.register(_Shared(await self._gather()))
-        return await asyncio.to_thread(_render, shared)
+        return await asyncio.to_thread(_render, shared, self._workers())
 
     async def _gather(self) -> list[Metric]:
         families: list[Metric] = [BUILD.family([((__version__,), 1.0)])]
@@ -86,12 +90,12 @@ class _Shared:
         return []
 
 
-def _render(shared: CollectorRegistry) -> bytes:
+def _render(shared: CollectorRegistry, workers: Mapping[int, int]) -> bytes:
     counted: CollectorRegistry = REGISTRY
     if SEVERAL_PROCESSES in os.environ:
         counted = CollectorRegistry()
         MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
-        ProcessCollector(registry=counted)
+        counted.register(Processes(workers))
     return generate_latest(counted) + generate_latest(shared)
 
 

@@ -1,6 +1,7 @@
 """Several workers on one address: real processes, really killed, told things, and stopped."""
 
 import os
+import secrets
 import signal
 import ssl
 import threading
@@ -15,7 +16,7 @@ import pytest
 
 from tests.support.caller import Caller, complete_document, refused
 from tests.support.gateway import Gateway, GatewayError, Settings, write_certificate
-from tests.support.oracle import at_rest, open_intents, rows, usage_is_the_sum_of_the_objects
+from tests.support.oracle import at_rest, files_of, garbage, open_intents, rows, usage_is_the_sum_of_the_objects
 from tests.support.racers import race
 from tests.support.raw_http import Answer, BrokenAnswer, Connection, Request, eventually
 from tests.support.signer import UNSIGNED, Signer
@@ -254,11 +255,34 @@ def test_the_keeper_answers_the_health_checks(gateway):
             assert answer.status == 200
 
 
-def counted(gateway: Gateway, operation: str) -> float:
+def scrape(gateway: Gateway) -> dict[str, float]:
     with urlopen(f"{gateway.admin_endpoint}/-/metrics", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    found = [line for line in lines if line.startswith("anbar_requests_total{") and f'"{operation}"' in line]
-    return sum(float(line.rpartition(" ")[2]) for line in found)
+        lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def counted(gateway: Gateway, operation: str) -> float:
+    found = scrape(gateway).items()
+    return sum(value for name, value in found if name.startswith("anbar_requests_total{") and f'"{operation}"' in name)
+
+
+def test_each_process_tells_its_time_memory_and_descriptors_also_one_that_took_anothers_place(gateway):
+    places = {f'{{process="{each}"}}' for each in ("keeper", "worker-0", "worker-1")}
+    names = ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds")
+    told = scrape(gateway)
+    assert {name for name in told if name.startswith("process_")} >= {
+        name + place for name in names for place in places
+    }
+    assert all(told[name + place] > 0 for name in names for place in places)
+    began = "process_start_time_seconds"
+    before = {place: told[began + place] for place in places}
+    os.kill(workers_of(gateway)[0], signal.SIGKILL)
+
+    def younger() -> int:
+        after = scrape(gateway)
+        return sum(after.get(began + place, 0.0) > before[place] for place in places)
+
+    assert eventually(lambda: younger() == 1)
 
 
 def test_the_keeper_tells_what_all_workers_have_counted_also_those_that_have_died(gateway):
@@ -286,6 +310,45 @@ def test_x25_two_workers_race_for_one_key_and_one_body_wins_whole(gateway):
             assert found.status == 404 or found.body in bodies
     assert eventually(lambda: at_rest(gateway))
     usage_is_the_sum_of_the_objects(gateway)
+
+
+@contextmanager
+def film_half_read(gateway: Gateway) -> Iterator[tuple[Connection, Connection, bytes]]:
+    """A download, which has begun, of an object in parts; a connection to the other worker; and the whole body."""
+    caller = Caller.of(gateway)
+    parts = [secrets.token_bytes(8 << 20) for _ in range(3)]  # more than what the sockets' buffers take
+    upload_id = caller.start_upload(BUCKET, "film")
+    etags = [caller.put_part(BUCKET, "film", upload_id, number, part) for number, part in enumerate(parts, 1)]
+    assert caller.complete(BUCKET, "film", upload_id, complete_document([*enumerate(etags, 1)])).status == 200
+    with connections_to_each(caller) as (first, second):
+        first.send(caller.signed("GET", f"/{BUCKET}/film").encode())
+        while not (begun := first.received.partition(b"\r\n\r\n")[2]):
+            assert first.fill()
+        assert parts[0].startswith(begun[:1000])
+        yield first, second, b"".join(parts)
+
+
+@pytest.mark.parametrize("overwritten", [True, False], ids=["overwritten", "deleted"])
+def test_a_download_ends_whole_when_its_object_goes_through_another_worker(gateway, overwritten):
+    caller = Caller.of(gateway)
+    with film_half_read(gateway) as (reading, other, body):
+        method, status = ("PUT", 200) if overwritten else ("DELETE", 204)
+        assert other.exchange(caller.signed(method, f"/{BUCKET}/film")).status == status
+        assert eventually(lambda: garbage(gateway) == 0)
+        assert reading.answer().body == body
+    assert caller.get(BUCKET, "film").status == (200 if overwritten else 404)
+    assert eventually(lambda: len(files_of(gateway.origin_directory)) == (3 if overwritten else 1))
+    usage_is_the_sum_of_the_objects(gateway)
+
+
+def test_what_a_worker_that_died_was_reading_is_removed_by_the_next(gateway):
+    caller = Caller.of(gateway)
+    with film_half_read(gateway) as (_, other, _):
+        assert other.exchange(caller.signed("DELETE", f"/{BUCKET}/film")).status == 204
+        assert len(files_of(gateway.origin_directory)) > 1, "somebody reads it"
+        for pid in workers_of(gateway):
+            os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: len(files_of(gateway.origin_directory)) == 1, within_s=20)
 
 
 def test_x25_complete_and_complete_and_abort_of_one_upload_at_two_workers(gateway):

@@ -17,7 +17,6 @@ class Shelf:
         self.taken: list[str] = []
         self.open = 0
         self.ended: list[str] = []
-        self.waited_for: list[str] = []
 
     async def take(self, path: str) -> OpenFile:
         self.taken.append(path)
@@ -32,8 +31,8 @@ class Shelf:
     async def read(self, file: OpenFile, offset: int, size: int) -> bytes:
         return list(self.files.values())[file.fd][offset : offset + size]
 
-    async def settled(self, location: str) -> None:
-        self.waited_for.append(location)
+    def aside(self, location: str) -> str:
+        return "aside/"
 
     def end_reading(self, assembled: Assembled) -> None:
         assembled.readers -= 1
@@ -48,38 +47,34 @@ class Shelf:
 
 
 def film() -> Assembled:
-    return Assembled("film/", Manifest(("1", "2"), (3, 5)))
+    return Assembled("film/", "film/", readers=1)
+
+
+def reader_of(shelf: Shelf, assembled: Assembled) -> PartsReader:
+    return PartsReader(shelf, assembled, Manifest(("1", "2"), (3, 5)))
 
 
 async def test_one_part_is_open_at_a_time_and_is_opened_once():
     shelf, assembled = Shelf({"film/1": b"abc", "film/2": b"de"}), film()
-    reader = PartsReader(shelf, "film/", assembled)
+    reader = reader_of(shelf, assembled)
     assert [await reader.read(offset, 9) for offset in (0, 1, 3, 4)] == [b"abc", b"bc", b"de", b"e"]
     assert (shelf.taken, shelf.open, assembled.readers) == (["film/1", "film/2"], 1, 1)
     reader.close()
     assert (shelf.open, assembled.readers) == (0, 0)
 
 
-async def test_a_part_that_is_moved_aside_while_it_is_opened_is_found_where_it_is_now():
-    assembled = film()
-
-    class Moving(Shelf):
-        async def take(self, path: str) -> OpenFile:
-            try:
-                return await super().take(path)
-            finally:
-                assembled.folder = "aside/"
-
-    shelf = Moving({"aside/1": b"abc", "aside/2": b"de"})
-    reader = PartsReader(shelf, "film/", assembled)
+async def test_parts_that_were_moved_aside_are_found_there_from_then_on():
+    shelf = Shelf({"aside/1": b"abc", "aside/2": b"de"})
+    reader = reader_of(shelf, film())
     assert await reader.read(3, 9) == b"de"
-    assert shelf.taken == ["film/2", "aside/2"]
+    assert await reader.read(0, 9) == b"abc"
+    assert shelf.taken == ["film/2", "aside/2", "aside/1"]
     reader.close()
 
 
 async def test_a_part_that_is_missing_is_looked_for_twice_and_then_said_to_be_missing():
     shelf = Shelf({"film/1": b"abc"})
-    reader = PartsReader(shelf, "film/", film())
+    reader = reader_of(shelf, film())
     with pytest.raises(BodyNotFound):
         await reader.read(4, 1)
     assert await reader.read(0, 3) == b"abc"

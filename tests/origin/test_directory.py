@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.origin.base import BodyMeta, BodyReader, BodyWriter, Checked, PartBody
 from gateway.origin.directory import DirectoryOrigin
 from gateway.origin.errors import BodyNotFound, OriginError, OriginFull
+from gateway.store.runs import Runs
 from tests.support.data import ODD_KEYS
 from tests.support.house import read_to_the_end
 
@@ -199,9 +200,98 @@ async def test_what_was_left_for_readers_of_a_process_that_died_is_removed_at_th
     await again.close()
 
 
+@pytest.fixture
+async def two_processes(tmp_path: Path, root: Path) -> AsyncIterator[list[DirectoryOrigin]]:
+    """Origins on one directory whose locks keep each other out, as those of two processes do."""
+    runs = [Runs(tmp_path / "runs") for _ in range(2)]
+    opened = [DirectoryOrigin(root, each) for each in runs]
+    yield opened
+    for origin in opened:
+        await origin.close()
+    for each in runs:
+        each.close()
+
+
+async def test_a_reader_keeps_all_of_a_multipart_body_that_another_process_removes(two_processes, root):
+    reading, removing = two_processes
+    bodies = [b"a" * MIB, b"b" * MIB, b"c" * 17]
+    location = await assembled(removing, bodies)
+    first, second = await reading.open(location), await reading.open(location)
+    assert await first.read(0, 10) == b"a" * 10
+    await removing.delete(location)
+    await removing.delete(location)  # as whoever takes over from a process that died does
+    with pytest.raises(BodyNotFound):
+        await removing.open(location)
+    for reader in (first, second):
+        assert await read_to_the_end(reader, 0, 2 * MIB + 17) == b"".join(bodies)
+        reader.close()
+    with pytest.raises(BodyNotFound):
+        await reading.open(location)
+    await reading.close()
+    assert (files_of(root), folders_of(root)) == (set(), set())
+    assert deleted_descriptors() == []
+
+
+async def test_the_last_reader_of_all_processes_takes_a_removed_body_along(two_processes, root):
+    location = await assembled(two_processes[0], [b"a" * 10, b"b" * 10])
+    readers = [await origin.open(location) for origin in two_processes]
+    await two_processes[0].delete(location)
+    readers[0].close()
+    await two_processes[0].close()
+    assert await read_to_the_end(readers[1], 0, 20) == b"a" * 10 + b"b" * 10
+    readers[1].close()
+    await two_processes[1].close()
+    assert files_of(root) == set()
+
+
+async def test_a_body_that_was_read_before_and_then_removed_by_another_process_is_not_found(two_processes, root):
+    reading, removing = two_processes
+    location = await assembled(removing, [b"a" * 10, b"b" * 10])
+    assert await whole(reading, location, 20) == b"a" * 10 + b"b" * 10
+    await removing.delete(location)
+    found = await asyncio.gather(reading.open(location), reading.open(location), return_exceptions=True)
+    assert [type(each) for each in found] == [BodyNotFound, BodyNotFound]
+    assert files_of(root) == set()
+
+
+async def test_an_opening_that_meets_a_removal_by_another_process_reads_all_or_finds_nothing(two_processes, root):
+    reading, removing = two_processes
+    outcomes = set()
+    for number in range(60):
+        location = await assembled(removing, [b"a" * 10, b"b" * 10], f"up{number}")
+        if number % 2:
+            await whole(reading, location, 20)
+        opening = asyncio.ensure_future(reading.open(location))
+        for _ in range(number % 7):
+            await asyncio.sleep(0)
+        await asyncio.gather(opening, removing.delete(location), return_exceptions=True)
+        if opening.exception() is None:
+            assert await read_to_the_end(opening.result(), 0, 20) == b"a" * 10 + b"b" * 10
+            opening.result().close()
+        outcomes.add(type(opening.exception()))
+    assert outcomes <= {type(None), BodyNotFound}
+    await reading.close()
+    assert files_of(root) == set()
+
+
+async def test_what_waits_for_readers_stays_when_another_process_starts_and_goes_once_they_have_died(tmp_path, root):
+    dying, living = Runs(tmp_path / "runs"), Runs(tmp_path / "runs")
+    origin = DirectoryOrigin(root, dying)
+    location = await assembled(origin, [b"a" * 10, b"b" * 10])
+    await origin.open(location)
+    await origin.delete(location)
+    await DirectoryOrigin(root, living).close()
+    assert len(files_of(root)) == 4
+    dying.close()
+    await DirectoryOrigin(root, living).close()
+    assert files_of(root) == set()
+    await origin.close()
+    living.close()
+
+
 async def test_what_another_process_removes_is_let_go_when_it_is_looked_for(origin, root):
     """As the disk does not get the room back before."""
-    there = DirectoryOrigin(root, beside=True)
+    there = DirectoryOrigin(root)
     await origin.store(origin.locate("b", "k", "w0"), b"gone", lambda: Checked(META))
     await origin.store(origin.locate("b", "kept", "w9"), b"kept", lambda: Checked(META))
     film = await assembled(origin, [b"1" * 10, b"2" * 10])
@@ -311,7 +401,7 @@ async def test_what_another_process_made_of_an_upload_is_read_and_not_what_it_wa
     """It was opened here for its first bytes, and then its Complete failed: a part may still be replaced elsewhere."""
     location = await assembled(origin, [b"a" * 10, b"b" * 10])
     assert await whole(origin, location, 20) == b"a" * 10 + b"b" * 10
-    other = DirectoryOrigin(root, beside=True)
+    other = DirectoryOrigin(root)
     replaced, part = origin.locate_part(location, 1, "w1"), origin.locate_part(location, 1, "w9")
     await other.store(part, b"c" * 10, Checked)
     await other.delete(replaced)

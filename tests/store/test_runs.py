@@ -70,6 +70,25 @@ def test_closing_another_descriptor_of_the_file_drops_no_lock(path):
     other.close()
 
 
+def test_what_several_read_nobody_has_alone_and_what_one_has_alone_nobody_reads(path):
+    first, second = Runs(path), Runs(path)
+    assert first.share("k")
+    assert second.share("k")
+    assert not first.try_lock("k"), "its own readers count as well"
+    assert first.try_lock("another")
+    first.unshare("k")
+    assert not first.try_lock("k")
+    second.unshare("k")
+    assert first.try_lock("k")
+    assert not first.share("k")
+    assert not second.share("k")
+    first.unlock("k")
+    assert first.share("k")
+    first.close()
+    assert second.try_lock("k")
+    second.close()
+
+
 def test_the_file_is_its_owners_alone(path):
     Runs(path).close()
     assert path.stat().st_mode & 0o777 == 0o600
