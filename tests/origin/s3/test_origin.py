@@ -96,9 +96,16 @@ async def test_what_the_check_raises_ends_the_write_before_it_begins(origin, pro
     assert proxy.seen == []
 
 
-async def test_metadata_that_the_origin_would_not_take_is_not_sent(origin, proxy, bucket):
+async def test_metadata_that_the_origin_has_no_room_for_is_not_sent(origin, proxy, bucket):
+    await put(origin, f"{bucket}/k", b"x", replace(meta(bucket), metadata={"a": "x" * 2000, "b": "kept"}))
+    (sent,) = proxy.asked("PUT")
+    assert "x-amz-meta-a" not in sent.headers
+    assert (sent.headers["x-amz-meta-b"], sent.headers["x-amz-meta-anbar-left-out"]) == ("kept", "1")
+
+
+async def test_a_body_that_could_not_be_known_again_is_not_sent(origin, proxy, bucket):
     with pytest.raises(MetadataTooLarge):
-        await put(origin, f"{bucket}/k", b"x", replace(meta(bucket), metadata={"a": "x" * 2000}))
+        await put(origin, f"{bucket}/k", b"x", replace(meta(bucket), uploader="x" * 2000))
     assert proxy.seen == []
 
 
