@@ -132,6 +132,9 @@ class MediaCache:
     def foreign_location(self, bucket: str, key: str) -> str | None:
         return self._origin.foreign_location(bucket, key)
 
+    async def require_free(self, location: str, write_id: str) -> None:
+        await self._origin.require_free(location, write_id)
+
     def locate_upload(self, object_location: str) -> str:
         return self._origin.locate_upload(object_location)
 

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 from gateway.errors import Code, S3Error
+from gateway.objects.beside import Writing
 from gateway.objects.rooms import Rooms
-from gateway.origin.base import BodyMeta, BodyWriter, Checked, Origin
+from gateway.origin.base import BodyMeta, BodyWriter, Checked
 from gateway.origin.errors import (
     BodyChanged,
     BodyExists,
@@ -116,31 +117,29 @@ class _Measure:
 
 async def take_in(
     rooms: Rooms,
-    name: str,
-    location: str,
+    writing: Writing,
     body: IncomingBody,
     meta: BodyMeta | None,
     *,
     keep: Algorithm | None = None,
 ) -> Digests:
-    """Write a body to `location` at the origin of this name; when this returns it is whole, verified and durable.
+    """Write a body to its place, which may turn out to be one beside its key; it is whole, verified and durable then.
 
     `meta` is what the origin keeps with it, its ETag aside; of a part: nothing. `keep` names the checksum to be stored
     where it is not the sender's.
     Raises S3Error: what the body's pieces and claims raise, and ServiceUnavailable or SlowDown for the origin. Nothing
-    is left at the origin but, perhaps, unfinished bytes at `location`, which the caller's intent names.
+    is left at the origin but, perhaps, unfinished bytes at the place that the intent names.
     """
-    origin = rooms.origin(name)
     held = 2 * body.size  # its pieces, and the whole
     try:
         if body.size > rooms.limits.small_body or not rooms.budget.take(held):
-            return await _stream(rooms, origin, location, body, meta, keep)
+            return await _take_streamed(rooms, writing, body, meta, keep)
         try:
-            return await _take_small(origin, location, body, meta, keep)
+            return await _take_small(writing, body, meta, keep)
         finally:
             rooms.budget.give(held)
     except OriginError as error:
-        raise origin_failed(error, name) from error
+        raise origin_failed(error, writing.intent.origin) from error
 
 
 def origin_failed(error: OriginError, origin: str) -> S3Error:
@@ -163,41 +162,50 @@ def origin_failed(error: OriginError, origin: str) -> S3Error:
     return S3Error(Code.SlowDown if isinstance(error, OriginDown) else Code.ServiceUnavailable)
 
 
-async def _take_small(
-    origin: Origin, location: str, body: IncomingBody, meta: BodyMeta | None, keep: Algorithm | None
-) -> Digests:
+async def _take_small(writing: Writing, body: IncomingBody, meta: BodyMeta | None, keep: Algorithm | None) -> Digests:
     data = b"".join([bytes(piece) async for piece in body.pieces])
     # A part has no checksum at the origin: there all of an upload's must be of the kind that it was begun with.
-    confirmed = origin.confirms_checksums and meta is not None
+    confirmed = writing.origin.confirms_checksums and meta is not None
     measure = _Measure(body.claims, keep, md5=not confirmed)
     found: list[Digests] = []
 
     def check() -> Checked:
         """In the thread that writes: one hop for the hash and the disk."""
-        measure.update(data)
-        digests = measure.verified(len(data))
-        found.append(digests)
+        if not found:  # beside the key it need not be hashed once more
+            measure.update(data)
+            found.append(measure.verified(len(data)))
+        digests = found[0]
         if digests.md5 is None:
             checksum = digests.checksum
             return Checked(meta, None, digests.sha256_hex, (checksum.algorithm.header, checksum.value))
         return Checked(_with_etag(meta, digests.etag), digests.md5, digests.sha256_hex)
 
-    etag = await origin.store(location, data, check)
+    etag = await writing.or_beside(lambda location: writing.origin.store(location, data, check))
     return replace(found[0], origin_etag=etag)
 
 
-async def _stream(
-    rooms: Rooms,
-    origin: Origin,
-    location: str,
-    body: IncomingBody,
-    meta: BodyMeta | None,
-    keep: Algorithm | None,
+async def _take_streamed(
+    rooms: Rooms, writing: Writing, body: IncomingBody, meta: BodyMeta | None, keep: Algorithm | None
 ) -> Digests:
+    """One that is gone when it is refused. A look at its place costs little beside a body of such a size."""
+    if body.size > rooms.limits.small_body:
+        await writing.look_first()
+    try:
+        return await _stream(rooms, writing, body, meta, keep)
+    except BodyExists as error:
+        if not await writing.step_aside():
+            raise
+        raise S3Error(Code.SlowDown, "Something else lies where the object should be. Please try again.") from error
+
+
+async def _stream(
+    rooms: Rooms, writing: Writing, body: IncomingBody, meta: BodyMeta | None, keep: Algorithm | None
+) -> Digests:
+    origin = writing.origin
     whole = body.exact and origin.md5_etags  # then the origin computes it, and nobody need do it twice
     measure = _Measure(body.claims, keep, md5=not whole)
     size = body.size if body.exact else None
-    writer = await origin.create(location, size, meta, body.claims.sha256_hex)
+    writer = await origin.create(writing.intent.location, size, meta, body.claims.sha256_hex)
     try:
         with rooms.stream_memory.stream() as held:
             blocks = _Blocks(rooms, writer, measure, held)

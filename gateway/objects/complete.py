@@ -14,7 +14,7 @@ from gateway.objects.first_bytes import check_stored
 from gateway.objects.multipart import abort, upload_meta
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import PartBody
-from gateway.origin.errors import OriginError
+from gateway.origin.errors import BodyExists, OriginError
 from gateway.policy.media_types import check_declared
 from gateway.s3.checksums import (
     Algorithm,
@@ -28,7 +28,7 @@ from gateway.s3.checksums import (
 from gateway.s3.conditions import WriteCondition
 from gateway.s3.documents import CompletePart
 from gateway.store.ledger import NO_LIMITS, Allowance
-from gateway.store.records import ObjectPart, ObjectRecord, StoredChecksum, UploadPart, UploadRecord
+from gateway.store.records import Garbage, ObjectPart, ObjectRecord, StoredChecksum, UploadPart, UploadRecord
 
 MIN_PART_SIZE = 5 << 20
 """Bytes; every part but the last has at least as many."""
@@ -37,6 +37,7 @@ MAX_OBJECT_SIZE = 5 << 40
 """Bytes; the largest object, uploaded in parts."""
 
 _log = logging.getLogger("anbar.objects")
+_origin_log = logging.getLogger("anbar.origin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,24 @@ async def _complete(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
         await reopen(rooms, upload.upload_id)
         if isinstance(error, S3Error) and error.code is Code.AccessDenied:  # the key has become somebody else's
             await abort(rooms, upload.upload_id)
+        if isinstance(error, BodyExists):
+            raise await _begin_anew(rooms, upload, error) from error
         if isinstance(error, OriginError):
             raise origin_failed(error, upload.origin) from error
         raise
+
+
+async def _begin_anew(rooms: Rooms, upload: UploadRecord, error: BodyExists) -> S3Error:
+    """The answer where others have put something at the key's own place since the upload was begun there.
+
+    S3 says it of a write that came in between: the upload is to be begun anew. That one will lie beside the key.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html (If-None-Match)
+    """
+    _origin_log.warning("origin %s has an object that the catalog does not know: %s", upload.origin, error)
+    place = upload.location.partition("?")[0]
+    mark = Garbage(place, upload.origin, "", "", upload.uploader, write_id=rooms.new_id())
+    await rooms.store.catalog.keep_clear(mark, rooms.now_s() + rooms.origin(upload.origin).settle_s)
+    return S3Error(Code.ConditionalRequestConflict)
 
 
 async def reopen(rooms: Rooms, upload_id: str) -> None:

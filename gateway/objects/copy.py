@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 from gateway.errors import Code, S3Error
+from gateway.objects.beside import Writing
 from gateway.objects.bodies import BLOCK, IncomingBody, origin_failed, take_in
 from gateway.objects.current import MayRead, open_body, successor
 from gateway.objects.first_bytes import check_stored
@@ -17,7 +18,7 @@ from gateway.origin.errors import BodyChanged, BodyNotFound, OriginError
 from gateway.policy.media_types import check_declared
 from gateway.s3.checksums import Algorithm, BodyHasher, ChecksumType
 from gateway.s3.conditions import Conditions, WriteCondition, check_copy
-from gateway.store.records import Intent, ObjectPart, ObjectRecord, StoredChecksum
+from gateway.store.records import ObjectPart, ObjectRecord, StoredChecksum
 
 _TRIES = 4
 
@@ -65,11 +66,12 @@ async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -
     target, attributes = request.target, request.attributes(source)
     await _check_type(rooms, source, target.content_types, attributes)
     intent = new_intent(rooms, "copy", target, source.size)
-    intent = await begin(rooms, intent, request.condition, target.only_of, target.allowance)
+    writing = Writing(rooms, await begin(rooms, intent, request.condition, target.only_of, target.allowance))
     try:
         checksum = await _checksum(rooms, source, request.algorithm)
         parts = await _parts(rooms, source, keep_checksums=checksum == source.checksum)
-        origin_etag = await _copy_bytes(rooms, source, intent, attributes)
+        origin_etag = await _copy_bytes(rooms, source, writing, attributes)
+        intent = writing.intent
         record = replace(
             source,
             bucket=target.bucket.bucket,
@@ -90,7 +92,7 @@ async def _copy_once(rooms: Rooms, source: ObjectRecord, request: CopyRequest) -
             target.bucket, intent, record, request.condition, parts, only_of=target.only_of, allowance=target.allowance
         )
     except BaseException as error:
-        await rooms.background.finish(undo(rooms, intent, error), "undo")
+        await rooms.background.finish(undo(rooms, writing.intent, error), "undo")
         raise
     rooms.collector.notice(replaced)
     return record
@@ -110,16 +112,17 @@ async def _parts(rooms: Rooms, source: ObjectRecord, *, keep_checksums: bool) ->
     return parts if keep_checksums else [replace(part, checksum_value=None) for part in parts]
 
 
-async def _copy_bytes(rooms: Rooms, source: ObjectRecord, intent: Intent, attributes: Attributes) -> str | None:
+async def _copy_bytes(rooms: Rooms, source: ObjectRecord, writing: Writing, attributes: Attributes) -> str | None:
     """Make the second body, within its origin or through here; gives the origin's own ETag of it."""
-    meta = body_meta(intent, attributes, source.etag)
-    origin = rooms.origin(intent.origin)
-    if source.origin == intent.origin:
-        return await origin.copy(source.location, 0, source.size, intent.location, meta, source.origin_etag)
+    meta, origin = body_meta(writing.intent, attributes, source.etag), writing.origin
+    if source.origin == writing.intent.origin:
+        return await writing.or_beside(
+            lambda location: origin.copy(source.location, 0, source.size, location, meta, source.origin_etag)
+        )
     reader = await open_body(rooms, source, 0, source.size)
     try:
         body = IncomingBody(source.size, read_all(reader, 0, source.size))
-        return (await take_in(rooms, intent.origin, intent.location, body, meta)).origin_etag
+        return (await take_in(rooms, writing, body, meta)).origin_etag
     finally:
         reader.close()
 

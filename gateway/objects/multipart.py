@@ -9,6 +9,7 @@ import logging
 from dataclasses import replace
 
 from gateway.errors import Code, S3Error
+from gateway.objects.beside import Writing
 from gateway.objects.bodies import Digests, IncomingBody, origin_failed, take_in
 from gateway.objects.copy import read_all
 from gateway.objects.current import MayRead, open_body, successor
@@ -16,7 +17,7 @@ from gateway.objects.first_bytes import checked
 from gateway.objects.put import Attributes, Target, begin, is_open_end, undo
 from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyMeta, Origin
-from gateway.origin.errors import BodyChanged, BodyNotFound, OriginError
+from gateway.origin.errors import BodyChanged, BodyExists, BodyNotFound, OriginError
 from gateway.policy.media_types import check_declared
 from gateway.s3.checksums import (
     Algorithm,
@@ -54,6 +55,7 @@ async def create_upload(
     own = origin.own_location(*place)
     if algorithm is not None and checksum_type is None:
         checksum_type = default_checksum_type(algorithm)
+    beside = origin.locate_upload(origin.locate(*place, upload_id))
     upload = UploadRecord(
         upload_id=upload_id,
         bucket=bucket.bucket,
@@ -63,7 +65,7 @@ async def create_upload(
         state="open",
         created_s=rooms.now_s(),
         origin=bucket.origin,
-        location=origin.locate_upload(origin.locate(*place, upload_id)),
+        location=beside,
         checksum_algorithm=algorithm.value if algorithm else None,
         checksum_type=checksum_type.value if checksum_type else None,
         headers=attributes.headers,
@@ -73,7 +75,7 @@ async def create_upload(
     own_location = None if own is None else origin.locate_upload(own)
     try:
         upload = await rooms.store.uploads.create(bucket, upload, target.only_of, target.allowance, own_location)
-        return await _begin_at_origin(rooms, origin, upload)
+        return await _begin_at_origin(rooms, origin, upload, beside)
     except (asyncio.CancelledError, OriginError) as error:  # nobody will ever be told its id
         until_s = rooms.now_s() + origin.settle_s if is_open_end(error) else 0
         await rooms.background.finish(_abort_if_begun(rooms, upload_id, until_s), "abort")
@@ -82,8 +84,16 @@ async def create_upload(
         raise
 
 
-async def _begin_at_origin(rooms: Rooms, origin: Origin, upload: UploadRecord) -> UploadRecord:
-    """Tell the origin of an upload; whatever it calls it is kept before its first part comes."""
+async def _begin_at_origin(rooms: Rooms, origin: Origin, upload: UploadRecord, beside: str) -> UploadRecord:
+    """Tell the origin of an upload; whatever it calls it is kept before its first part comes.
+
+    Its parts belong to one place, so what others have put at its key's own is looked for before: then it is `beside`.
+    """
+    if upload.location != beside:
+        try:
+            await origin.require_free(upload.location, upload.upload_id)
+        except BodyExists:
+            upload = await rooms.store.uploads.locate(upload, beside)
     location = await origin.begin_upload(upload.location, upload_meta(upload))
     return upload if location == upload.location else await rooms.store.uploads.locate(upload, location)
 
@@ -122,7 +132,7 @@ async def put_part(
     body = replace(body, claims=replace(body.claims, algorithm=_part_algorithm(upload, body.claims.algorithm)))
     intent = await begin(rooms, _part_intent(rooms, upload, part_number, body.size), None, None, allowance)
     try:
-        digests = await take_in(rooms, upload.origin, intent.location, body, None, keep=kept)
+        digests = await take_in(rooms, Writing(rooms, intent), body, None, keep=kept)
         part = _part(rooms, intent, part_number, digests)
         replaced = await rooms.store.uploads.commit_part(intent, part, allowance)
     except BaseException as error:

@@ -10,7 +10,7 @@ import logging
 from gateway.errors import S3Error
 from gateway.objects.put import Attributes, Target, begin, body_meta, new_intent, undo
 from gateway.objects.rooms import Rooms
-from gateway.origin.errors import OriginError
+from gateway.origin.errors import BodyExists, OriginError
 from gateway.store.records import ObjectRecord
 
 AT_REST_S = 60
@@ -26,6 +26,8 @@ async def move_home(rooms: Rooms) -> int:
         for record in page:
             try:
                 moved += await _move(rooms, record)
+            except BodyExists:  # others have put something there: it is no reason to leave the next ones away
+                continue
             except (OriginError, S3Error) as error:
                 _log.warning("an object stays where it is for now: %s", error)
                 return moved
@@ -39,9 +41,10 @@ async def _move(rooms: Rooms, record: ObjectRecord) -> bool:
     own = origin.own_location(bucket.origin_bucket, bucket.origin_prefix + record.key)
     if own is None or await rooms.store.adoptions.is_taken(record.origin, own):
         return False
+    await origin.require_free(own, "")  # what others have put there may stay for good: it costs a look, and no write
     intent = await begin(rooms, new_intent(rooms, "copy", Target(bucket, record.key, record.uploader), 0), None)
     try:
-        moves = intent.location == own and await origin.survey.examine(own) is None
+        moves = intent.location == own
         if moves:
             meta = body_meta(intent, Attributes(record.headers, record.metadata, record.tags), record.etag)
             etag = await origin.copy(record.location, 0, record.size, own, meta, record.origin_etag)

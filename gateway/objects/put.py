@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.errors import S3Error
+from gateway.objects.beside import Writing
 from gateway.objects.bodies import Digests, IncomingBody, take_in
 from gateway.objects.first_bytes import checked
 from gateway.objects.rooms import Rooms
@@ -62,15 +63,15 @@ async def put_object(
         check_declared(target.content_types, attributes.headers.get("content-type", ""))
         body = checked(body, target.content_types, attributes.headers)
     intent = new_intent(rooms, "put", target, body.size)
-    intent = await begin(rooms, intent, condition, target.only_of, target.allowance)
+    writing = Writing(rooms, await begin(rooms, intent, condition, target.only_of, target.allowance))
     try:
-        digests = await take_in(rooms, intent.origin, intent.location, body, body_meta(intent, attributes))
-        record = _record(rooms, target, intent, attributes, digests)
+        digests = await take_in(rooms, writing, body, body_meta(intent, attributes))
+        record = _record(rooms, target, writing.intent, attributes, digests)
         replaced = await rooms.store.catalog.commit(
-            target.bucket, intent, record, condition, only_of=target.only_of, allowance=target.allowance
+            target.bucket, writing.intent, record, condition, only_of=target.only_of, allowance=target.allowance
         )
     except BaseException as error:
-        await rooms.background.finish(undo(rooms, intent, error), "undo")
+        await rooms.background.finish(undo(rooms, writing.intent, error), "undo")
         raise
     rooms.collector.notice(replaced)
     return record

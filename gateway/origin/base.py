@@ -190,6 +190,13 @@ class Origin(Protocol):
         """Where others put an object of this key, without us; None: nobody else writes there. Pure."""
         ...
 
+    async def require_free(self, location: str, write_id: str) -> None:
+        """Look at a key's own location, of a body or of an upload, before much is written there.
+
+        Raises BodyExists where something lies there that this write has not left.
+        """
+        ...
+
     def locate_upload(self, object_location: str) -> str:
         """Of a multipart object that is to lie at this location: its location until the origin knows of it. Pure."""
         ...

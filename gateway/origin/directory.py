@@ -72,6 +72,9 @@ class DirectoryOrigin:
     def foreign_location(self, bucket: str, key: str) -> str | None:
         return None
 
+    async def require_free(self, location: str, write_id: str) -> None:
+        """Each location is one write's alone."""
+
     def locate_upload(self, object_location: str) -> str:
         return object_location + "/"
 

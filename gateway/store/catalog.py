@@ -138,6 +138,17 @@ class Catalog:
         )
         return stored.replaced
 
+    async def step_aside(self, intent: Intent, until_s: int) -> Intent:
+        """Move a write beside its key before its body is written there; its own place is kept clear until `until_s`.
+
+        Raises S3Error: OperationAborted.
+        """
+        return await self._database.write(lambda connection: writes.step_aside(connection, intent, until_s))
+
+    async def keep_clear(self, mark: Garbage, until_s: int) -> None:
+        """Count a place as taken until then; nothing is removed for a mark, whose id no write has."""
+        await self._database.write(lambda connection: writes.keep_clear(connection, mark, until_s))
+
     async def release(self, intent: Intent, until_s: int = 0) -> Garbage | None:
         """End a write that failed; gives what it may have left at the origin, and may still until `until_s`."""
         return await self._database.write(lambda connection: writes.release(connection, intent, until_s))

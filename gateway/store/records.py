@@ -56,7 +56,8 @@ class ObjectPart:
 class Intent:
     """A write that has begun: what it may leave at the origin, the bytes it may come to, and where they are charged.
 
-    `own_location` is given to it in place of `location` where it is free when the write begins.
+    `own_location` is given to it in place of `location` where it is free when the write begins; `beside` is then the
+    place that it could have instead, and None again once it has it.
     """
 
     intent_id: str
@@ -73,6 +74,7 @@ class Intent:
     project: str = ""
     category: str = ""
     own_location: str | None = None
+    beside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

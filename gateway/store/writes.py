@@ -35,7 +35,8 @@ _INTENT_COLUMNS = "intent_id, kind, bucket, key, uploader, size, origin, locatio
 _BEGIN = f"""INSERT INTO intents ({_INTENT_COLUMNS}, project, category, reserved_bytes, reserved_objects, run)
              VALUES ({", ".join("?" * 15)})"""
 _END = """DELETE FROM intents WHERE intent_id = ?
-          RETURNING project, category, uploader, reserved_bytes, reserved_objects"""
+          RETURNING project, category, uploader, reserved_bytes, reserved_objects, location"""
+_STEP_ASIDE = "UPDATE intents SET location = ? WHERE intent_id = ? AND location = ?"
 _WATCH_OWN = """UPDATE garbage SET until_s = max(until_s, ?)
                 WHERE origin = ? AND until_s = 0
                   AND substr(location, -35, 3) != '%40' AND instr(location, '?') = 0"""
@@ -121,7 +122,7 @@ def begin(
             run,
         ),
     )
-    return intent if location == intent.location else replace(intent, location=location)
+    return intent if location == intent.location else replace(intent, location=location, beside=intent.location)
 
 
 def _to_hold(connection: Connection, intent: Intent, current: ObjectRecord | None) -> Amount:
@@ -142,6 +143,22 @@ def part_size(connection: Connection, upload_id: str, part_number: int | None) -
     return 0 if row is None else int(row[0])
 
 
+def step_aside(connection: Connection, intent: Intent, until_s: int) -> Intent:
+    """Move a write from its key's own place to the one beside it, before anything is written there.
+
+    `until_s`: when nothing that was asked of the own place can have an effect any more: so long it stays on record, and
+    taken. Raises S3Error: OperationAborted where the write was swept away.
+    """
+    if intent.beside is None:
+        raise AssertionError("a write that has no other place")
+    moved = connection.execute(_STEP_ASIDE, (intent.beside, intent.intent_id, intent.location))
+    if moved.rowcount != 1:
+        raise S3Error(Code.OperationAborted)
+    own = Garbage(intent.location, intent.origin, "", "", intent.uploader, write_id=intent.intent_id, until_s=until_s)
+    add_garbage(connection, own)
+    return replace(intent, location=intent.beside, beside=None)
+
+
 def end_intent(connection: Connection, intent_id: str) -> Amount:
     """End a write that is done; gives what it held. Raises S3Error: OperationAborted where it was swept away."""
     ended = _end(connection, intent_id)
@@ -150,22 +167,25 @@ def end_intent(connection: Connection, intent_id: str) -> Amount:
     return ended[1]
 
 
-def _end(connection: Connection, intent_id: str) -> tuple[Account, Amount] | None:
+def _end(connection: Connection, intent_id: str) -> tuple[Account, Amount, str] | None:
+    """What an intent held, of whose room, and where its body would lie."""
     row = connection.execute(_END, (intent_id,)).fetchone()
-    return None if row is None else (Account(*row[:3]), Amount(*row[3:]))
+    return None if row is None else (Account(*row[:3]), Amount(*row[3:5]), row[5])
 
 
 def release(connection: Connection, intent: Intent, until_s: int = 0) -> Garbage | None:
     """End a write that failed; what it may have left at the origin becomes garbage. None: it had ended already.
 
+    Where that is, the record says: whoever was interrupted need not know that the write had stepped aside.
     `until_s`: when the write can have no effect any more, where its end is not known.
     """
     ended = _end(connection, intent.intent_id)
     if ended is None:
         return None
-    release_room(connection, *ended)
+    account, held, location = ended
+    release_room(connection, account, held)
     garbage = Garbage(
-        intent.location,
+        location,
         intent.origin,
         "",
         "",
@@ -339,6 +359,14 @@ def watch_garbage(connection: Connection, garbage: Garbage, until_s: int) -> Non
         "UPDATE garbage SET until_s = max(until_s, ?) WHERE origin = ? AND location = ?",
         (until_s, garbage.origin, garbage.location),
     )
+
+
+def keep_clear(connection: Connection, mark: Garbage, until_s: int) -> None:
+    """Count a place as taken until then. `mark` has an id that no write has, so nothing is removed for it."""
+    if find_garbage(connection, [(mark.origin, mark.location)]):
+        watch_garbage(connection, mark, until_s)
+    else:
+        add_garbage(connection, replace(mark, until_s=until_s))
 
 
 def list_garbage(connection: Connection, limit: int, after: Garbage | None) -> list[Garbage]:

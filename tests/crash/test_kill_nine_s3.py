@@ -7,7 +7,7 @@ watched for a quarter of an hour; what it left, or leaves late, is removed, and 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -15,6 +15,7 @@ from tests.support.caller import Caller, complete_document
 from tests.support.gateway import Gateway
 from tests.support.oracle import usage_command_agrees
 from tests.support.origin_faults import Phase
+from tests.support.origin_journal import Entry
 from tests.support.raw_http import Answer, BrokenAnswer, Request, eventually
 from tests.support.s3_gateway import BUCKET, SMALL, end_waiting, s3_gateway, settled, waiting_garbage
 from tests.support.scripted_origin import ScriptedOrigin
@@ -48,13 +49,19 @@ def caller(running: Gateway, origin: ScriptedOrigin) -> Iterator[Caller]:
 
 
 def killed_at(
-    running: Gateway, origin: ScriptedOrigin, caller: Caller, request: Request, operation: str, phase: Phase | int
+    running: Gateway,
+    origin: ScriptedOrigin,
+    caller: Caller,
+    request: Request,
+    operation: str,
+    phase: Phase | int,
+    when: Callable[[Entry], bool] | None = None,
 ) -> Answer | None:
     """Send a request, kill the gateway when the origin has its own in this phase, and start it again.
 
     The origin goes on with the held request only then: that is the latest effect it can have.
     """
-    barrier = origin.barrier(operation, phase=phase)
+    barrier = origin.barrier(operation, phase=phase, when=when)
     with caller.connect() as connection:
         connection.send_leniently(request.encode())
         barrier.wait_reached()
@@ -94,6 +101,32 @@ def test_x19_a_put_killed_while_the_origin_has_it_never_was(
     if old is None:
         swept(running, origin)
     assert caller.get(BUCKET, key).body == b"again"
+
+
+@pytest.mark.parametrize("point", ["refused", *PHASES])
+@pytest.mark.parametrize("size", SIZES, ids=IDS)
+def test_x19_a_put_killed_on_its_way_beside_the_key_never_was(
+    caller: Caller, origin: ScriptedOrigin, running: Gateway, size: int, point: Phase | Literal["refused"]
+):
+    """Others have put something at the key's own place: that stays, and whatever was to lie beside it is removed."""
+    key = f"beside-{size}-{point}"
+    theirs = origin.put_behind(BUCKET, key, b"foreign")
+    request = caller.signed("PUT", f"/{BUCKET}/{key}", b"n" * size)
+    if point == "refused":  # it is known to be taken, and nothing is on record of another place
+        assert killed_at(running, origin, caller, request, "HeadObject", "head") is None
+    else:
+        second = lambda entry: entry.key.startswith(f"{key}@")  # noqa: E731
+        assert killed_at(running, origin, caller, request, "PutObject", point, when=second) is None
+    assert caller.get(BUCKET, key).status == 404
+    running.restart()  # a minute passes: what took effect late is looked for again
+    assert eventually(lambda: not any(found.startswith(f"{key}@") for found in origin.objects(BUCKET)))
+    assert origin.objects(BUCKET)[key] == theirs
+    caller.put(BUCKET, key, b"again")
+    assert caller.get(BUCKET, key).body == b"again"
+    assert caller.call("DELETE", f"/{BUCKET}/{key}").status == 204
+    assert origin.objects(BUCKET)[key] == theirs
+    origin.remove_behind(BUCKET, key)
+    swept(running, origin)
 
 
 @pytest.mark.parametrize("phase", PHASES)

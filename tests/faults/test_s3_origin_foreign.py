@@ -12,7 +12,7 @@ from tests.support.origin_faults import Fail, LoseAnswer, WrongETag
 from tests.support.raw_http import eventually
 from tests.support.s3_gateway import BUCKET, SMALL, calling, end_waiting, s3_gateway
 from tests.support.scripted_origin import ScriptedOrigin
-from tests.support.signer import Signer
+from tests.support.signer import BOUNDARY, Signer, form_body, post_policy
 
 ADOPTING = (
     DEMO_POLICY.replace("[categories.voice]\n", "[categories.voice]\nadopt = true\n")
@@ -59,36 +59,106 @@ def body_of(origin: ScriptedOrigin, key: str, bucket: str = BUCKET) -> bytes | N
 # Where nothing is taken in, what others have put there stays.
 
 
+def beside(origin: ScriptedOrigin, key: str) -> list[str]:
+    """The keys at the origin under which bodies lie beside their own."""
+    return [found for found in origin.objects(BUCKET) if found.startswith(f"{key}@")]
+
+
 @pytest.mark.parametrize("size", SIZES, ids=["small", "streamed"])
-def test_a_put_where_others_have_put_something_is_a_409(caller: Caller, origin: ScriptedOrigin, size: int):
+def test_a_put_where_others_have_put_something_is_stored_beside_it(caller: Caller, origin: ScriptedOrigin, size: int):
     key = f"put-{size}"
-    origin.put_behind(BUCKET, key, b"foreign")
-    refused(caller.call("PUT", f"/{BUCKET}/{key}", b"x" * size), 409, "OperationAborted")
-    assert body_of(origin, key) == b"foreign"
+    theirs = origin.put_behind(BUCKET, key, b"foreign")
     refused(caller.get(BUCKET, key), 404)
+    caller.put(BUCKET, key, b"x" * size)
+    assert caller.get(BUCKET, key).body == b"x" * size
+    assert len(beside(origin, key)) == 1
+    caller.put(BUCKET, key, b"again")
+    assert caller.get(BUCKET, key).body == b"again"
     assert caller.call("DELETE", f"/{BUCKET}/{key}").status == 204
-    assert body_of(origin, key) == b"foreign", "what is not in the catalog is not deleted either"
-    refused(caller.call("PUT", f"/{BUCKET}/{key}", b"x" * size), 409, "OperationAborted")
+    refused(caller.get(BUCKET, key), 404)
+    assert eventually(lambda: not beside(origin, key))
+    assert origin.objects(BUCKET)[key] == theirs, "what is not in the catalog is neither replaced nor removed"
     assert caller.keys(BUCKET) == ["probe"]
 
 
-def test_a_copy_where_others_have_put_something_leaves_it(caller: Caller, origin: ScriptedOrigin):
-    origin.put_behind(BUCKET, "copy", b"foreign")
+def test_a_form_where_others_have_put_something_is_stored_beside_it(caller: Caller, origin: ScriptedOrigin):
+    """Of its body nobody knows the size before its end."""
+    for key, body in (("form-small", b"x"), ("form", b"x" * SIZES[1])):
+        theirs = origin.put_behind(BUCKET, key, b"foreign")
+        names = ("key", "x-amz-credential", "x-amz-algorithm", "x-amz-date")
+        conditions = [{"bucket": BUCKET}, *(["starts-with", f"${name}", ""] for name in names)]
+        form = form_body([("key", key), *caller.signer.post_fields(post_policy(conditions)).items()], body)
+        headers = [("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")]
+        assert caller.ask(caller.request("POST", f"/{BUCKET}", form, headers)).status == 204
+        assert caller.get(BUCKET, key).body == body
+        assert origin.objects(BUCKET)[key] == theirs
+
+
+def test_a_copy_where_others_have_put_something_is_made_beside_it(caller: Caller, origin: ScriptedOrigin):
+    theirs = origin.put_behind(BUCKET, "copy", b"foreign")
     headers = [("x-amz-copy-source", f"/{BUCKET}/probe")]
-    refused(caller.call("PUT", f"/{BUCKET}/copy", b"", headers), 409, "OperationAborted")
-    assert body_of(origin, "copy") == b"foreign"
-    refused(caller.get(BUCKET, "copy"), 404)
+    assert caller.call("PUT", f"/{BUCKET}/copy", b"", headers).status == 200
+    assert caller.get(BUCKET, "copy").body == b"?"
+    assert origin.objects(BUCKET)["copy"] == theirs
 
 
-def test_a_complete_where_others_have_put_something_leaves_it(caller: Caller, origin: ScriptedOrigin):
+def test_an_upload_where_others_have_put_something_is_begun_beside_it(caller: Caller, origin: ScriptedOrigin):
+    theirs = origin.put_behind(BUCKET, "upload", b"foreign")
+    upload_id = caller.start_upload(BUCKET, "upload")
+    etag = caller.put_part(BUCKET, "upload", upload_id, 1, b"part")
+    assert caller.complete(BUCKET, "upload", upload_id, complete_document([(1, etag)])).status == 200
+    assert caller.get(BUCKET, "upload").body == b"part"
+    assert origin.objects(BUCKET)["upload"] == theirs
+
+
+def test_a_complete_where_others_have_put_something_since_is_begun_anew(caller: Caller, origin: ScriptedOrigin):
     upload_id = caller.start_upload(BUCKET, "complete")
-    etag = caller.put_part(BUCKET, "complete", upload_id, 1, b"part")
+    document = complete_document([(1, caller.put_part(BUCKET, "complete", upload_id, 1, b"part"))])
     origin.put_behind(BUCKET, "complete", b"foreign")
-    refused(caller.complete(BUCKET, "complete", upload_id, complete_document([(1, etag)])), 409, "OperationAborted")
+    refused(caller.complete(BUCKET, "complete", upload_id, document), 409, "ConditionalRequestConflict")
+    anew = caller.start_upload(BUCKET, "complete")
+    document = complete_document([(1, caller.put_part(BUCKET, "complete", anew, 1, b"part"))])
+    assert caller.complete(BUCKET, "complete", anew, document).status == 200
+    assert caller.get(BUCKET, "complete").body == b"part"
     assert body_of(origin, "complete") == b"foreign"
     assert caller.call("DELETE", f"/{BUCKET}/complete?uploadId={upload_id}").status == 204
     assert body_of(origin, "complete") == b"foreign"
     assert not origin.uploads(BUCKET)
+
+
+def test_what_others_put_there_while_a_body_streams_costs_its_client_a_second_try(
+    caller: Caller, origin: ScriptedOrigin
+):
+    """What was sent cannot be sent again from here: a 503, which a client answers by itself, and then it goes beside."""
+    barrier = origin.barrier("PutObject", key="meanwhile", phase="body")
+    request = caller.signed("PUT", f"/{BUCKET}/meanwhile", b"x" * SIZES[1])
+    with caller.connect() as connection:
+        connection.send(request.encode())
+        barrier.wait_reached()
+        origin.put_behind(BUCKET, "meanwhile", b"foreign")
+        barrier.remove()
+        refused(connection.answer("PUT"), 503, "SlowDown")
+    refused(caller.get(BUCKET, "meanwhile"), 404)
+    origin.clear_journal()
+    caller.put(BUCKET, "meanwhile", b"x" * SIZES[1])
+    assert not origin.requests("PutObject", key="meanwhile"), "it is known to be taken"
+    assert caller.get(BUCKET, "meanwhile").body == b"x" * SIZES[1]
+    assert body_of(origin, "meanwhile") == b"foreign"
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["small", "streamed"])
+@pytest.mark.parametrize("code", ["PreconditionFailed", "ExistingObjectIsDirectory", "XMinioObjectExistsAsDirectory"])
+def test_a_folder_that_a_store_takes_for_an_object_is_no_hindrance(
+    caller: Caller, origin: ScriptedOrigin, size: int, code: str
+):
+    """It makes paths of keys, and where `a/b` is it has no place for an `a`, though a look shows nothing there."""
+    status, key = 412 if code == "PreconditionFailed" else 409, f"folder-{size}-{code}"
+    origin.script("PutObject", key=key, do=Fail(status, code), times=None)
+    if size > SMALL:
+        refused(caller.call("PUT", f"/{BUCKET}/{key}", b"x" * size), 503, "SlowDown")
+    caller.put(BUCKET, key, b"x" * size)
+    assert caller.get(BUCKET, key).body == b"x" * size
+    assert key not in origin.objects(BUCKET)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["small", "streamed"])
@@ -143,7 +213,8 @@ def test_what_others_put_over_an_object_of_ours_is_not_removed_with_it(
     )
     assert origin.objects(BUCKET).get(key) == theirs
     assert not origin.requests("DeleteObject", key=key)
-    refused(caller.call("PUT", f"/{BUCKET}/{key}", b"ours once more"), 409, "OperationAborted")
+    caller.put(BUCKET, key, b"ours once more")
+    assert caller.get(BUCKET, key).body == b"ours once more"
     assert origin.objects(BUCKET).get(key) == theirs
 
 

@@ -8,10 +8,13 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import Code, S3Error
+from gateway.objects.beside import Writing
 from gateway.objects.bodies import BLOCK, Claims, IncomingBody, origin_failed, take_in
+from gateway.objects.rooms import Rooms
 from gateway.origin.base import BodyMeta
 from gateway.origin.errors import BodyNotFound, MetadataTooLarge, OriginError, OriginFull, UploadNotFound
 from gateway.s3.checksums import Algorithm, Checksum
+from gateway.store.records import Intent
 from gateway.stream_memory import SMALL, StreamMemory
 from tests.support.data import pattern
 from tests.support.house import body_of, pieces_of
@@ -19,9 +22,13 @@ from tests.support.house import body_of, pieces_of
 META = BodyMeta("b", "k", "u", "w")
 
 
+def writing(rooms: Rooms) -> Writing:
+    return Writing(rooms, Intent("w", "put", "b", "k", "u", 0, "local", "place", 0))
+
+
 async def taken(house, origin, body: IncomingBody):
     assert house.rooms.origin("local") is origin
-    return await take_in(house.rooms, "local", "place", body, META)
+    return await take_in(house.rooms, writing(house.rooms), body, META)
 
 
 @pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])
@@ -78,7 +85,7 @@ async def test_blocks_are_small_and_one_at_a_time_where_many_bodies_stream(house
             yield piece
 
     pause = origin.faults.pause("write")
-    uploading = asyncio.ensure_future(take_in(crowded, "local", "place", IncomingBody(len(body), pieces()), META))
+    uploading = asyncio.ensure_future(take_in(crowded, writing(crowded), IncomingBody(len(body), pieces()), META))
     await pause.reached.wait()
     for _ in range(20):
         await asyncio.sleep(0)

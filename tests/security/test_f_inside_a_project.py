@@ -609,6 +609,30 @@ def test_f14_in_a_public_category_the_parts_that_are_not_public_tell_nothing_eit
             assert answers[0][0] == 403
 
 
+def test_f14_what_is_missing_is_told_to_who_may_list_and_to_nobody_else(cast, present_and_missing):
+    """As S3 has it, by GetObject and HeadObject: 404 to who has s3:ListBucket on the bucket, 403 to others.
+
+    So in a public category, too: who reads an object that is there learns by its 403 that another one is not, and not
+    why. An uploader lists what is its own, which is no right to learn of the others' keys.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html (Permissions)
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html (Permissions)
+    """
+    nobody = cast.nobody
+    for bucket, listing, others in (
+        (MEDIA, ("ops", "viewer"), ("u1", "u2")),
+        (OPEN, ("ops", "viewer"), ("u1", "u2")),
+    ):
+        missing = f"/{bucket}/{present_and_missing[bucket][1]}"
+        for name in listing:
+            assert cast[f"demo/{name}"].call("HEAD", missing).status == 404
+            refused(cast[f"demo/{name}"].call("GET", missing), 404, "NoSuchKey")
+        for caller in (*(cast[f"demo/{name}"] for name in others), cast["other/ops"], nobody):
+            assert caller.call("HEAD", missing).status == 403
+            refused(caller.call("GET", missing), 403, "AccessDenied")
+            refused(caller.call("GET", missing, b"", [("If-Match", '"x"')]), 403, "AccessDenied")
+            refused(caller.call("GET", missing, b"", [("Range", "bytes=0-1")]), 403, "AccessDenied")
+
+
 # --- F16, F17, F20: statements
 
 

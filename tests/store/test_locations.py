@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.errors import S3Error
 from gateway.store.records import Garbage, Intent, ObjectRecord, UploadRecord
 from gateway.store.writes import add_garbage
 from tests.support.buckets import make_buckets
@@ -96,3 +97,40 @@ async def test_two_objects_never_share_a_body(store, catalog):
     other = await catalog.begin(replace(intent("two"), key="other", own_location=None), None)
     with pytest.raises(sqlite3.IntegrityError):
         await catalog.commit(MEDIA, other, record(first.location, "other"), None)
+
+
+async def test_a_write_steps_aside_from_its_keys_own_place_which_stays_taken(store, catalog):
+    begun = await catalog.begin(intent("one"), None)
+    assert (begun.location, begun.beside) == (OWN, "b/k@one")
+    moved = await catalog.step_aside(begun, until_s=9)
+    assert (moved.location, moved.beside) == ("b/k@one", None)
+    (garbage,) = await catalog.list_garbage(9)
+    assert (garbage.location, garbage.write_id, garbage.until_s, garbage.begun_s) == (OWN, "one", 9, 0)
+    assert (await catalog.begin(intent("two"), None)).location == "b/k@two"
+    await catalog.commit(MEDIA, moved, record(moved.location), None)
+    assert [each.location for each in await catalog.list_garbage(9)] == [OWN]
+
+
+async def test_a_write_that_stepped_aside_unheard_is_released_where_it_is(catalog):
+    """Whoever was interrupted knows only of the place that it had at first."""
+    begun = await catalog.begin(intent("one"), None)
+    await catalog.step_aside(begun, until_s=9)
+    released = await catalog.release(begun)
+    assert released.location == "b/k@one"
+    assert sorted(each.location for each in await catalog.list_garbage(9)) == [OWN, "b/k@one"]
+
+
+async def test_a_write_that_was_swept_away_cannot_step_aside(catalog):
+    begun = await catalog.begin(intent("one"), None)
+    garbage = await catalog.release(begun)
+    with pytest.raises(S3Error, match="OperationAborted"):
+        await catalog.step_aside(begun, until_s=9)
+    assert await catalog.list_garbage(9) == [garbage]
+
+
+async def test_a_place_is_kept_clear_until_the_latest_time_that_was_said(store, catalog):
+    mark = Garbage(OWN, "s3", "", "", "ops", write_id="nobody")
+    for until_s in (9, 20, 5):
+        await catalog.keep_clear(mark, until_s)
+    assert await catalog.list_garbage(9) == [replace(mark, until_s=20)]
+    assert (await catalog.begin(intent("one"), None)).location == "b/k@one"

@@ -22,11 +22,12 @@ from gateway.origin.base import (
     PartBody,
     StoredBody,
 )
-from gateway.origin.errors import BodyChanged, BodyNotFound, BucketTaken, OriginError
+from gateway.origin.errors import BodyChanged, BodyExists, BodyNotFound, BucketTaken, OriginError
 from gateway.origin.survey import ExaminedBody, LyingBody
 
 STEPS = (
     "make_bucket",
+    "require_free",
     "create",
     "write",
     "finish",
@@ -137,6 +138,10 @@ class MemoryOrigin:
     def foreign_location(self, bucket: str, key: str) -> str | None:
         return f"{bucket}/{key}" if self.own_keys else None
 
+    async def require_free(self, location: str, write_id: str) -> None:
+        await self.faults.before("require_free")
+        self.keep_foreign(location.partition("?")[0])
+
     def locate_upload(self, object_location: str) -> str:
         return f"{object_location}?uploads/" if self.own_keys else f"{object_location}/"
 
@@ -152,13 +157,15 @@ class MemoryOrigin:
         self, location: str, size: int | None, meta: BodyMeta | None = None, sha256_hex: str | None = None
     ) -> BodyWriter:
         await self.faults.before("create")
-        self._begin(location)
+        if not self._is_foreign(location):  # of a condition one hears at the end
+            self._begin(location)
         await self.faults.after("create")
         return _Writer(self, location, size, meta)
 
     async def store(self, location: str, data: bytes, check: Callable[[], Checked]) -> str | None:
         await self.faults.before("store")
         checked = check()
+        self.keep_foreign(location)
         self._begin(location)
         self.end(location, bytes(data), checked.meta)
         await self.faults.after("store")
@@ -187,6 +194,7 @@ class MemoryOrigin:
         data = self._whole(source)[offset : offset + size]
         if len(data) != size:
             raise OriginError(f"{source} ended early")
+        self.keep_foreign(target)
         self._begin(target)
         self.end(target, data, meta)
         await self.faults.after("copy")
@@ -199,6 +207,7 @@ class MemoryOrigin:
 
     async def assemble(self, upload_location: str, parts: Sequence[PartBody], meta: BodyMeta) -> StoredBody:
         await self.faults.before("assemble")
+        self.keep_foreign(upload_location.partition("?")[0])
         for location, size, _ in parts:
             if len(self.bodies[location]) != size:
                 raise OriginError(f"{location} has not {size} bytes")
@@ -248,6 +257,14 @@ class MemoryOrigin:
         self.bodies[location] = data
         self.metas.pop(location, None)
         self.versions[location] += 1
+
+    def keep_foreign(self, location: str) -> None:
+        """As `If-None-Match: *` does it, at the own keys of an origin that others write to."""
+        if self._is_foreign(location):
+            raise BodyExists(location)
+
+    def _is_foreign(self, location: str) -> bool:
+        return self.own_keys and location in self.bodies and location not in self.metas and "?" not in location
 
     def _is_anothers(self, location: str, write_id: str, etag: str | None) -> bool:
         """Does somebody else's body lie under an own key?"""
@@ -325,6 +342,7 @@ class _Writer:
         await self._origin.faults.before("finish")
         if self._size is not None and len(self._data) != self._size:
             raise OriginError(f"{self.location}: {len(self._data)} bytes were written, {self._size} announced")
+        self._origin.keep_foreign(self.location)
         self._ended = True
         meta = self._meta
         if meta is not None and etag is not None and not meta.etag:

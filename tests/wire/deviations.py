@@ -3,22 +3,14 @@
 import re
 from collections.abc import Mapping
 
-_SHARED_METADATA = (
-    "test_metadata_of_two_kilobytes_is_kept",
-    "entries of the gateway's own share the two kilobytes that the origin takes",
-)
 _ANSWERS_100 = "nginx answers 100 Continue itself, before it asks the gateway"
 _NUL = "nginx refuses a NUL itself, and not in XML"
 _BUCKET_NAMES = "it takes no bucket of this name"
 
 DEVIATIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "anbar": (_SHARED_METADATA,),
-    "seaweedfs": (
-        _SHARED_METADATA,
-        (r"test_names_that_s3_or_its_neighbours_allow.*(xn--|s3alias)", _BUCKET_NAMES),
-    ),
+    "anbar": (),
+    "seaweedfs": ((r"test_names_that_s3_or_its_neighbours_allow.*(xn--|s3alias)", _BUCKET_NAMES),),
     "moto": (
-        _SHARED_METADATA,
         (
             "test_a_part_that_comes_after_the_end_of_its_upload_is_not_taken",
             "it answers 500 to such a part, which may mean anything",

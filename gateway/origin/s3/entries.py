@@ -6,6 +6,11 @@ Standard headers and user metadata travel natively, so that others read them too
     x-amz-meta-anbar-write        the id of the write that made it
     x-amz-meta-anbar-tags         its tags, at an origin that has none
     x-amz-meta-anbar-key          its key, where the origin's key was cut
+    x-amz-meta-anbar-left-out     how many of the others were not written, as they had no room
+
+A store takes 2 KiB of metadata, and a client may use all of it. Whose an object is and which write made it is needed to
+know a body again, so these are always written; of what the client gave, the largest entries are left out then. They are
+in the catalog, which every answer is made from; only a catalog that was lost is made again without them.
 
 Header values at origins are US-ASCII. A metadata value that is not, or that looks encoded already, is written as an
 encoded word (RFC 2047 section 2), as S3 itself returns such; a standard header that is not goes into an entry instead,
@@ -40,7 +45,10 @@ _UPLOADER = f"{METADATA}{_OURS}uploader"
 _WRITE = f"{METADATA}{_OURS}write"
 _TAGS = f"{METADATA}{_OURS}tags"
 _KEY = f"{METADATA}{_OURS}key"
+_LEFT_OUT = f"{METADATA}{_OURS}left-out"
 _HEADER = f"{METADATA}{_OURS}header-"
+_NEEDED = frozenset({_UPLOADER, _WRITE, _KEY})
+_MOST_DIGITS = 4  # of a number of entries that 2 KiB have room for
 _ESCAPE = f"{_OURS}meta-"
 _PLAIN = re.compile(r"[\x20-\x7e]*\Z")
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -67,7 +75,7 @@ def render_entries(meta: BodyMeta, *, native_tags: bool, cut_key: bool, most_byt
     """The headers of a request that stores a body with `meta`, by lower-case name.
 
     `native_tags`: the origin has tags of its own. `most_bytes`: names and values of all metadata at that origin.
-    Raises MetadataTooLarge.
+    Raises MetadataTooLarge: our own entries alone are more.
     """
     headers: dict[str, str] = {}
     for name, value in meta.headers.items():
@@ -85,10 +93,28 @@ def render_entries(meta: BodyMeta, *, native_tags: bool, cut_key: bool, most_byt
         headers[_KEY] = _encoded(meta.key)
     if meta.tags:
         headers["x-amz-tagging" if native_tags else _TAGS] = render_tags(meta.tags)
-    size = sum(len(name) - len(METADATA) + len(value) for name, value in headers.items() if name.startswith(METADATA))
+    return _fitting(headers, most_bytes)
+
+
+def _fitting(headers: dict[str, str], most_bytes: int) -> dict[str, str]:
+    """The same without the largest entries, as many as have no room; what a body is known by is never left out."""
+    sizes = {
+        name: len(name) - len(METADATA) + len(value) for name, value in headers.items() if name.startswith(METADATA)
+    }
+    size = sum(sizes.values())
+    if size <= most_bytes:
+        return headers
+    size += len(_LEFT_OUT) - len(METADATA) + _MOST_DIGITS
+    left_out = 0
+    for name in sorted(sizes.keys() - _NEEDED, key=lambda name: (sizes[name], name), reverse=True):
+        if size <= most_bytes:
+            break
+        size -= sizes[name]
+        left_out += 1
+        del headers[name]
     if size > most_bytes:
         raise MetadataTooLarge(f"{size} bytes of metadata, of which the origin takes {most_bytes}")
-    return headers
+    return {**headers, _LEFT_OUT: str(left_out)}
 
 
 def entries_at(place: Place, meta: BodyMeta, profile: Provider) -> dict[str, str]:

@@ -11,6 +11,9 @@ _CREDENTIALS = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 )
 _FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"})
+# Of stores that make paths of keys, of an `a` where there is an `a/b`: MinIO's cmd/api-errors.go, versitygw's and
+# SeaweedFS's s3err. A parent that is an object is another matter: what is beside the key is below it, too.
+_FOLDERS = frozenset({"XMinioObjectExistsAsDirectory", "ExistingObjectIsDirectory"})
 # Nothing was done: the origin says so before it begins.
 _BUSY = frozenset(
     {
@@ -69,6 +72,11 @@ class NoBucket(Refused):
 def is_precondition(error: Refused) -> bool:
     """Did a condition of the request not hold?"""
     return error.status == 412 or error.code == "PreconditionFailed"
+
+
+def is_taken(error: Refused) -> bool:
+    """Is something else where a body should be stored?"""
+    return is_precondition(error) or error.code in _FOLDERS
 
 
 def failure_of(status: int, code: str, message: str, what: str) -> OriginError:

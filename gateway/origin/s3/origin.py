@@ -26,7 +26,7 @@ from gateway.origin.providers import Provider
 from gateway.origin.s3.bodies import S3Reader, S3Writer, check_etag
 from gateway.origin.s3.documents import parse_etag, parse_page, render_bucket, render_tagging
 from gateway.origin.s3.entries import entries_at
-from gateway.origin.s3.failures import NoBucket, Refused, is_precondition
+from gateway.origin.s3.failures import NoBucket, Refused, is_precondition, is_taken
 from gateway.origin.s3.pieces import MOST_AT_ONCE, PiecesWriter
 from gateway.origin.s3.places import Place, fresh_location, location_of, own_location, parse_place
 from gateway.origin.s3.requests import UNSIGNED_PAYLOAD, Request
@@ -92,6 +92,13 @@ class S3Origin:
 
     def foreign_location(self, bucket: str, key: str) -> str | None:
         return location_of(bucket, key)
+
+    async def require_free(self, location: str, write_id: str) -> None:
+        place = parse_place(location)
+        if place.is_own:
+            found = await self._settling.look(place.object_location)
+            if found is not None and found[0].write_id != write_id:
+                raise BodyExists(place.object_location)
 
     def locate_upload(self, object_location: str) -> str:
         return f"{object_location}?uploads"
@@ -167,7 +174,7 @@ class S3Origin:
         if offset or meta is None or not self._profile.copy_object or size > self._profile.max_copy_bytes:
             return await self._copy_through(source, offset, size, target, meta, etag)
         place = parse_place(target)
-        await self._require_free(place, meta.write_id)
+        await self.require_free(target, meta.write_id)  # few origins take a condition to a copy
         headers = {**entries_at(place, meta, self._profile), **_REPLACE, "x-amz-copy-source": f"/{source}"}
         if self._profile.tagging:
             headers["x-amz-tagging-directive"] = "REPLACE"
@@ -179,6 +186,8 @@ class S3Origin:
         except Refused as error:
             if is_precondition(error):
                 raise BodyChanged(source) from error
+            if is_taken(error):
+                raise BodyExists(target) from error
             raise
         except OutcomeUnknown as error:
             return await self._settling.settled(error, target, meta.write_id, size)
@@ -221,7 +230,10 @@ class S3Origin:
     # For writers.
 
     async def refused(self, request: Request, error: OriginError) -> OriginError:
-        return await self._session.refused(request, error)
+        known = await self._session.refused(request, error)
+        if request.place.is_own and isinstance(known, Refused) and is_taken(known):  # said before all of it was sent
+            return BodyExists(request.place.object_location)
+        return known
 
     async def stored(self, request: Request, upload: Upload, location: str, write_id: str, size: int) -> str:
         """The origin's ETag of a body whose last byte was sent."""
@@ -278,13 +290,6 @@ class S3Origin:
         if self._profile.conditional_writes and place.is_own:  # only what the catalog knows of is ever replaced there
             headers["if-none-match"] = "*"
         return Request("PUT", place, "", headers, payload_hash, size)
-
-    async def _require_free(self, place: Place, write_id: str) -> None:
-        """The same for a copy, to which few origins take a condition: raises BodyExists where something else lies."""
-        if place.is_own:
-            found = await self._settling.look(place.object_location)
-            if found is not None and found[0].write_id != write_id:
-                raise BodyExists(place.object_location)
 
     def _largest(self, location: str) -> int:
         is_part = parse_place(location).part_number is not None

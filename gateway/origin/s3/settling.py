@@ -5,17 +5,19 @@ Every body of ours has the id of its write beside it: the one that lies there te
 
 import logging
 
+from gateway.bounded import BoundedMap
 from gateway.origin.errors import BodyExists, BodyNotFound, OriginDown, OriginError, OutcomeUnknown
 from gateway.origin.http_client import Response
 from gateway.origin.providers import Provider
 from gateway.origin.s3.documents import quoted
 from gateway.origin.s3.entries import Kept, parse_entries
-from gateway.origin.s3.failures import Refused, is_precondition
+from gateway.origin.s3.failures import Refused, is_taken
 from gateway.origin.s3.places import parse_place
 from gateway.origin.s3.requests import Request
 from gateway.origin.s3.session import Session
 
 _log = logging.getLogger("anbar.origin")
+_MOST_TOLD = 1024
 
 
 class Settling:
@@ -24,6 +26,7 @@ class Settling:
     def __init__(self, session: Session, profile: Provider) -> None:
         self._session = session
         self._profile = profile
+        self._told: BoundedMap[str, bool] = BoundedMap(_MOST_TOLD)
 
     async def look(self, location: str) -> tuple[Kept, str, int] | None:
         """What is kept with the body at a location, the origin's ETag of it and its bytes; None: there is none."""
@@ -37,9 +40,11 @@ class Settling:
     async def settled(self, error: OriginError, location: str, write_id: str, size: int) -> str:
         """The origin's ETag where a write whose answer was lost, or was about an earlier attempt, took effect.
 
-        Raises the error where it did not, BodyExists where something else is there.
+        Raises the error where it did not, BodyExists where something else is there: some take the folder of `a/b` for
+        an `a`, and show no such object.
         """
-        if isinstance(error, Refused) and not is_precondition(error) and error.code != "NoSuchUpload":
+        taken = isinstance(error, Refused) and is_taken(error)
+        if isinstance(error, Refused) and not taken and error.code != "NoSuchUpload":
             raise error
         if not write_id or parse_place(location).query:
             raise error
@@ -47,12 +52,11 @@ class Settling:
             found = await self.look(location)
         except OriginError as unanswered:
             raise error from unanswered
-        if found is None:
-            raise error
-        kept, etag, length = found
-        if kept.write_id == write_id and length == size:
-            return etag
-        if isinstance(error, Refused) and is_precondition(error):
+        if found is not None:
+            kept, etag, length = found
+            if kept.write_id == write_id and length == size:
+                return etag
+        if taken:
             raise BodyExists(location) from error
         raise error
 
@@ -70,7 +74,8 @@ class Settling:
         # The id of a write is on one body alone. What the origin called it need not be what it calls it now: a body is
         # copied onto itself for its tags, and an answer may have said anything.
         ours = kept.write_id == write_id if write_id else bare(found_etag) == bare(etag or "")
-        if not ours:
+        if not ours and not self._told.get(location):  # a place that is kept clear is looked at each minute
+            self._told.put(location, True)
             _log.warning("%s: somebody else has put another body there, which is left alone", location)
         return ours
 

@@ -98,7 +98,36 @@ def test_no_value_breaks_out_of_its_header(value):
 def test_metadata_may_have_just_as_many_bytes_as_the_origin_takes():
     meta = meta_with(headers={"content-type": "x" * 5000}, metadata={"a": "b"})
     size = len("a" + "b" + "anbar-uploader" + "ann" + "anbar-write" + ID)
-    assert rendered(meta, cut_key=False, most=size)
+    sent = rendered(meta, cut_key=False, most=size)
+    assert f"{METADATA}a" in sent
+    assert f"{METADATA}anbar-left-out" not in sent
+
+
+def bytes_of(sent):
+    return sum(len(name.removeprefix(METADATA)) + len(value) for name, value in sent.items() if METADATA in name)
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=12), st.dictionaries(TAG_TEXT, TAG_TEXT, max_size=10), st.booleans())
+def test_what_has_no_room_is_left_out_and_the_rest_comes_back(metadata, tags, native_tags):
+    """The largest first: so whose the body is, which write made it, and the most of what its client said are kept."""
+    meta, most = meta_with(metadata=metadata, tags=tags), 400
+    sent = rendered(meta, native_tags=native_tags, cut_key=True, most=most)
+    assert bytes_of(sent) <= most
+    kept = parse_entries(sent)
+    assert (kept.uploader, kept.write_id, kept.key) == (meta.uploader, meta.write_id, meta.key)
+    assert kept.metadata.items() <= metadata.items()
+    everything = rendered(meta, native_tags=native_tags, cut_key=True, most=1 << 20)
+    left_out = everything.keys() - sent.keys()
+    assert int(sent.get(f"{METADATA}anbar-left-out", "0")) == len(left_out)
+    sizes = {name: len(name) + len(everything[name]) for name in everything if METADATA in name}
+    mine = [size for name, size in sizes.items() if name in sent and not name.endswith(("uploader", "write", "key"))]
+    assert all(sizes[name] >= max(mine, default=0) for name in left_out)
+
+
+def test_what_a_body_is_known_by_is_never_left_out():
+    meta = meta_with(metadata={"a": "b" * 100})
+    size = len("anbar-uploader" + "ann" + "anbar-write" + ID + "anbar-left-out" + "1234")
+    assert bytes_of(rendered(meta, cut_key=False, most=size)) == size - 3
     with pytest.raises(MetadataTooLarge):
         rendered(meta, cut_key=False, most=size - 1)
 

@@ -96,9 +96,16 @@ async def test_what_the_check_raises_ends_the_write_before_it_begins(origin, pro
     assert proxy.seen == []
 
 
-async def test_metadata_that_the_origin_would_not_take_is_not_sent(origin, proxy, bucket):
+async def test_metadata_that_the_origin_has_no_room_for_is_not_sent(origin, proxy, bucket):
+    await put(origin, f"{bucket}/k", b"x", replace(meta(bucket), metadata={"a": "x" * 2000, "b": "kept"}))
+    (sent,) = proxy.asked("PUT")
+    assert "x-amz-meta-a" not in sent.headers
+    assert (sent.headers["x-amz-meta-b"], sent.headers["x-amz-meta-anbar-left-out"]) == ("kept", "1")
+
+
+async def test_a_body_that_could_not_be_known_again_is_not_sent(origin, proxy, bucket):
     with pytest.raises(MetadataTooLarge):
-        await put(origin, f"{bucket}/k", b"x", replace(meta(bucket), metadata={"a": "x" * 2000}))
+        await put(origin, f"{bucket}/k", b"x", replace(meta(bucket), uploader="x" * 2000))
     assert proxy.seen == []
 
 
@@ -286,6 +293,27 @@ async def test_what_others_have_put_under_a_key_is_never_replaced(origin, bucket
     with pytest.raises(BodyExists):
         await write(origin, f"{bucket}/k", b"ours", meta(bucket))
     assert await whole(origin, f"{bucket}/k", 6) == b"theirs"
+
+
+@pytest.mark.parametrize("write", [put, written])
+@pytest.mark.parametrize("refused", [(412, "PreconditionFailed"), (409, "ExistingObjectIsDirectory")])
+async def test_a_place_that_is_refused_though_a_look_shows_nothing_is_taken_all_the_same(write, refused):
+    """A store that makes paths of keys takes the folder of `k/below` for an object `k`."""
+    async with Server(refusal(*refused), refusal(404, "NoSuchKey")) as server, opened(server.port) as origin:
+        with pytest.raises(BodyExists):
+            await write(origin, "b/k", b"ours", meta("b"))
+
+
+async def test_a_look_at_an_own_place_tells_others_from_this_write(origin, bucket):
+    own, fresh = f"{bucket}/k", f"{bucket}/k%40{OTHER_ID}"
+    await origin.require_free(own, ID)
+    await put(origin, own, b"ours", meta(bucket))
+    await put(origin, fresh, b"ours", meta(bucket))
+    await origin.require_free(own, ID)
+    await origin.require_free(fresh, ID)
+    for place in (own, f"{own}?uploads"):
+        with pytest.raises(BodyExists):
+            await origin.require_free(place, OTHER_ID)
 
 
 async def test_nor_by_an_upload(proxy, bucket):
