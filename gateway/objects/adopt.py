@@ -43,8 +43,9 @@ async def find_or_adopt(rooms: Rooms, bucket: Bucket, key: str) -> ObjectRecord 
 
 
 async def refresh(rooms: Rooms, record: ObjectRecord) -> ObjectRecord:
-    """The row of a body that somebody else has changed at the origin, as it is now.
+    """The row of a body that is another one at its origin than the row says, as it is now.
 
+    A row that was replaced meanwhile is left as it is.
     Raises S3Error: NoSuchKey; OriginError: BodyNotFound where it is gone.
     """
     examined = await rooms.origin(record.origin).survey.examine(record.location)
@@ -52,7 +53,9 @@ async def refresh(rooms: Rooms, record: ObjectRecord) -> ObjectRecord:
         raise BodyNotFound(record.location)
     bucket = rooms.store.buckets.get(record.bucket)
     changed = record_of(bucket, record.key, record.location, examined)
-    if await rooms.store.adoptions.replace(bucket, record, changed):
+    if has_same_bytes(record, changed):
+        await rooms.store.adoptions.rename(record, changed.origin_etag)
+    elif await rooms.store.adoptions.replace(bucket, record, changed):
         _log.warning("an object of %s was changed at its origin, not through here", record.bucket)
     current = await rooms.store.catalog.find(record.bucket, record.key)
     if current is None:
@@ -77,6 +80,18 @@ def record_of(bucket: Bucket, key: str, location: str, examined: ExaminedBody) -
         tags=examined.tags,
         write_id=examined.write_id or "",
     )
+
+
+def has_same_bytes(row: ObjectRecord, found: ObjectRecord) -> bool:
+    """Is what was found at a row's place the row's own body, whatever the origin calls it by now?
+
+    A body of ours is copied onto itself for its tags, or by the origin's owner, and keeps the id of its write. Whoever
+    puts other bytes there and keeps our entries is found out where the ETag is the body's MD5: a copy has the same.
+    """
+    if (row.size, row.origin_etag) == (found.size, found.origin_etag):
+        return True
+    is_md5 = row.origin_etag == row.etag and "-" not in row.etag
+    return bool(row.write_id) and not is_md5 and (row.write_id, row.size) == (found.write_id, found.size)
 
 
 def owner_of(examined: ExaminedBody) -> str:

@@ -37,6 +37,6 @@ async def _set_tags(rooms: Rooms, record: ObjectRecord, tags: Mapping[str, str],
     try:
         etag = await rooms.origin(changed.origin).describe(changed.location, meta)
         if etag is not None and etag != changed.origin_etag:
-            await rooms.store.catalog.set_origin_etag(changed, etag)
+            await rooms.store.adoptions.rename(changed, etag)
     except OriginError as error:
         _log.warning("the origin keeps old tags: %s", error)

@@ -18,7 +18,7 @@ from hashlib import blake2b
 from typing import Literal
 
 from gateway.errors import S3Error
-from gateway.objects.adopt import owner_of, record_of
+from gateway.objects.adopt import has_same_bytes, owner_of, record_of
 from gateway.origin.survey import ExaminedBody, LyingBody, Survey
 from gateway.s3.address import validate_key
 from gateway.store.adopted import Adoptions, Progress
@@ -151,9 +151,11 @@ class DriftSearch:
 
     async def _follow(self, bucket: Bucket, row: ObjectRecord, record: ObjectRecord) -> Drift | None:
         """A row whose body is another one by now; listings may be old, the body itself is not."""
-        if (row.size, row.origin_etag) == (record.size, record.origin_etag):
-            return None
         if record.origin_etag is None:  # a directory's bodies are never changed in place: one is damaged
+            return None
+        if has_same_bytes(row, record):
+            if row.origin_etag != record.origin_etag and not self._wanted.dry_run:
+                await self._adoptions.rename(row, record.origin_etag)
             return None
         done = not self._wanted.dry_run and await self._adoptions.replace(bucket, row, record)
         return Drift(row.bucket, row.key, "changed", row.location, record.size, record.uploader, done)

@@ -30,6 +30,7 @@ _AWAY = f"""SELECT {OBJECT_COLUMNS} FROM objects INDEXED BY objects_away
               AND modified_s < ?
             ORDER BY bucket, key LIMIT ?"""
 _MOVE = "UPDATE objects SET location = ?, origin_etag = ?, write_id = ? WHERE bucket = ? AND key = ? AND location = ?"
+_RENAME = "UPDATE objects SET origin_etag = ? WHERE bucket = ? AND key = ? AND version_id = ?"
 _FIND_SURVEY = "SELECT cursor, count FROM surveys WHERE task = ? AND moved_s > ?"
 _MOVE_SURVEY = """INSERT INTO surveys (task, cursor, count, moved_s) VALUES (?, ?, ?, ?)
                   ON CONFLICT (task) DO UPDATE SET
@@ -87,6 +88,17 @@ class Adoptions:
             return True
 
         return await self._database.write(work, lambda _: self._catalog.drop(new.bucket, new.key))
+
+    async def rename(self, record: ObjectRecord, etag: str | None) -> bool:
+        """The origin calls the very body of a row otherwise now; False: the row is another by now."""
+
+        def work(connection: Connection) -> bool:
+            if not _is_current(connection, record):
+                return False
+            connection.execute(_RENAME, (etag, record.bucket, record.key, record.version_id))
+            return True
+
+        return await self._database.write(work, lambda _: self._catalog.drop(record.bucket, record.key))
 
     async def remove(self, bucket: Bucket, record: ObjectRecord) -> bool:
         """Forget an object whose body is gone; False: the row is another by now."""
@@ -165,9 +177,11 @@ class Adoptions:
 
 
 def _is_current(connection: Connection, record: ObjectRecord) -> bool:
+    """Has a row still the body that it had when it was looked at? One place may have had another one since."""
     found = find_object(connection, record.bucket, record.key)
-    return found is not None and (found.origin, found.location, found.origin_etag) == (
+    return found is not None and (found.origin, found.location, found.origin_etag, found.write_id) == (
         record.origin,
         record.location,
         record.origin_etag,
+        record.write_id,
     )

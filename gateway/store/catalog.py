@@ -95,8 +95,9 @@ class Catalog:
             lambda connection: connection.execute(
                 "SELECT p.part_number, p.size, p.checksum_value FROM objects o JOIN object_parts p "
                 "ON p.bucket = o.bucket AND p.key = o.key AND p.version_id = o.version_id "
-                "WHERE o.bucket = ? AND o.key = ? AND o.version_id = ? AND o.location = ? ORDER BY p.part_number",
-                (record.bucket, record.key, record.version_id, record.location),
+                "WHERE o.bucket = ? AND o.key = ? AND o.version_id = ? AND o.location = ? AND o.write_id = ? "
+                "ORDER BY p.part_number",
+                (record.bucket, record.key, record.version_id, record.location, record.write_id),
             ).fetchall()
         )
         return [ObjectPart(*row) for row in rows] or None
@@ -178,18 +179,6 @@ class Catalog:
             return record
 
         return await self._database.write(work, lambda record: self._remember((bucket, key), record))
-
-    async def set_origin_etag(self, record: ObjectRecord, etag: str) -> None:
-        """The origin calls the body of this row otherwise now; nothing happens where the row was replaced."""
-
-        def work(connection: Connection) -> ObjectRecord | None:
-            connection.execute(
-                "UPDATE objects SET origin_etag = ? WHERE bucket = ? AND key = ? AND origin = ? AND location = ?",
-                (etag, record.bucket, record.key, record.origin, record.location),
-            )
-            return writes.find_object(connection, record.bucket, record.key)
-
-        await self._database.write(work, lambda found: self._remember((record.bucket, record.key), found))
 
     async def list_garbage(self, limit: int, after: Garbage | None = None) -> list[Garbage]:
         """What is to be removed, `limit` bodies at a time, in one order."""

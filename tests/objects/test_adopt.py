@@ -1,17 +1,21 @@
 """What others have put at an origin: taken in as it is asked for, followed when it changes, the admins' alone."""
 
+import asyncio
+
 import pytest
 
 from gateway.errors import Code, S3Error
-from gateway.objects.adopt import find_or_adopt, owner_of
+from gateway.objects.adopt import find_or_adopt, has_same_bytes, owner_of
+from gateway.objects.complete import CompleteRequest, complete_upload
 from gateway.objects.delete import delete_object
-from gateway.objects.get import Wanted, open_object
+from gateway.objects.get import Wanted, find_bytes, open_object
 from gateway.origin.errors import OriginDown
 from gateway.origin.survey import ExaminedBody
 from gateway.policy.end_users import ADOPTED
 from gateway.s3.conditions import NO_CONDITIONS
 from gateway.store.records import ObjectRecord
-from tests.support.house import MEDIA, open_house
+from tests.objects.uploads import begun, parts_of
+from tests.support.house import MEDIA, House, open_house
 from tests.support.memory_origin import MemoryOrigin
 
 PLACE = "demo-media/k"
@@ -88,6 +92,77 @@ async def test_a_body_that_others_have_removed_is_an_error_and_its_row_stays(hou
         await open_object(house.rooms, before, Wanted(NO_CONDITIONS))
     assert refused.value.code is Code.InternalError
     assert await house.find("k") == before
+
+
+async def put_whole(house: House) -> ObjectRecord:
+    return await house.put("k", b"anew")
+
+
+async def put_in_parts(house: House) -> ObjectRecord:
+    upload = await begun(house, "k")
+    return await complete_upload(house.rooms, upload, CompleteRequest(await parts_of(house, upload, b"anew")))
+
+
+@pytest.mark.parametrize("way", [put_whole, put_in_parts])
+async def test_a_read_that_comes_late_leaves_what_was_put_since_as_its_writer_was_told(house, way):
+    before = await house.put("k", b"abc")
+    await delete_object(house.rooms, "demo-media", "k", None)
+    told = await way(house)
+    assert told.location.startswith(PLACE), "the place is free again"
+    assert await house.read(before) == b"anew"
+    assert await house.find("k") == told
+    assert len(await house.store.catalog.parts(told) or ()) == told.part_count
+    house.usage_is_the_sum_of_the_objects()
+
+
+async def test_a_read_that_looks_while_the_object_is_put_anew_leaves_the_new_one(house, origin):
+    """It has asked the origin what lies there when the row that it asked about goes."""
+    await house.put("k", b"abc")
+    origin.put_behind(PLACE, b"another")
+    pause = origin.faults.pause("examine")
+    reading = asyncio.ensure_future(house.get("k"))
+    await pause.reached.wait()
+    await delete_object(house.rooms, "demo-media", "k", None)
+    del origin.bodies[PLACE]
+    told = await house.put("k", b"anew")
+    pause.resume.set()
+    assert await reading == b"anew"
+    assert await house.find("k") == told
+
+
+async def test_the_parts_that_an_object_had_are_not_those_of_the_one_that_came_to_its_place(house):
+    before = await put_in_parts(house)
+    await delete_object(house.rooms, "demo-media", "k", None)
+    after = await put_in_parts(house)
+    found = await find_bytes(house.rooms, before, Wanted(NO_CONDITIONS, part_number=1))
+    assert (found.record, found.part_count) == (after, 1)
+
+
+def row(etag: str, origin_etag: str | None, write_id: str = "w", size: int = 3) -> ObjectRecord:
+    return ObjectRecord("b", "k", "ops", size, etag, 1, "local", "b/k", origin_etag, write_id=write_id)
+
+
+@pytest.mark.parametrize(
+    ("found", "same"),
+    [
+        (row('"o1"', '"o1"'), True),
+        (row('"o2"', '"o2"'), True),
+        (row('"o2"', '"o2"', size=4), False),
+        (row('"o2"', '"o2"', write_id="x"), False),
+        (row('"o2"', '"o2"', write_id=""), False),
+    ],
+)
+def test_a_body_of_the_same_write_has_the_same_bytes(found, same):
+    assert has_same_bytes(row('"e"', '"o1"'), found) is same
+    assert has_same_bytes(row('"e-2"', '"e-2"'), row('"f"', '"f"')), "a copy of what was put together is in one piece"
+
+
+def test_a_body_whose_md5_is_another_has_other_bytes_whoever_it_says_has_written_it():
+    assert not has_same_bytes(row('"e"', '"e"'), row('"f"', '"f"'))
+
+
+def test_what_others_have_changed_never_has_the_same_bytes():
+    assert not has_same_bytes(row('"e"', '"o1"', write_id=""), row('"o2"', '"o2"', write_id=""))
 
 
 @pytest.mark.parametrize("uploader", [None, "", "no name", "a/b", "*", "ä"])

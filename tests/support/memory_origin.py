@@ -22,7 +22,14 @@ from gateway.origin.base import (
     PartBody,
     StoredBody,
 )
-from gateway.origin.errors import BodyChanged, BodyExists, BodyNotFound, BucketTaken, OriginError
+from gateway.origin.errors import (
+    BodyChanged,
+    BodyExists,
+    BodyNotFound,
+    BucketTaken,
+    OriginError,
+    UploadNotFound,
+)
 from gateway.origin.survey import ExaminedBody, LyingBody
 
 STEPS = (
@@ -111,9 +118,14 @@ class MemoryOrigin:
     confirms_checksums = False
     copies = True
 
-    def __init__(self, *, own_keys: bool = False, settle_s: int = 0) -> None:
-        """`own_keys`: one body at a time may lie under its key alone; `settle_s`: late writes take effect so long."""
+    def __init__(self, *, own_keys: bool = False, settle_s: int = 0, describes_by_copy: bool = False) -> None:
+        """`own_keys`: one body at a time may lie under its key alone, and parts are gone once they are put together, as
+        at an S3 endpoint; `settle_s`: late writes take effect so long.
+
+        `describes_by_copy`: a body that is described anew is called otherwise.
+        """
         self.own_keys = own_keys
+        self.describes_by_copy = describes_by_copy
         self.settle_s = settle_s
         self.survey = MemorySurvey(self)
         self.faults = Faults()
@@ -208,6 +220,8 @@ class MemoryOrigin:
     async def assemble(self, upload_location: str, parts: Sequence[PartBody], meta: BodyMeta) -> StoredBody:
         await self.faults.before("assemble")
         self.keep_foreign(upload_location.partition("?")[0])
+        if self.own_keys:
+            return await self._assemble_once(upload_location, parts, meta)
         for location, size, _ in parts:
             if len(self.bodies[location]) != size:
                 raise OriginError(f"{location} has not {size} bytes")
@@ -216,11 +230,25 @@ class MemoryOrigin:
         await self.faults.after("assemble")
         return StoredBody(upload_location, self._etag(upload_location))
 
+    async def _assemble_once(self, upload_location: str, parts: Sequence[PartBody], meta: BodyMeta) -> StoredBody:
+        """At the object's place; an upload that is gone was put together before, where a body of its write lies."""
+        place, size = upload_location.partition("?")[0], sum(part.size for part in parts)
+        if all(part.location in self.bodies for part in parts):
+            if place in self.bodies:
+                raise BodyExists(place)
+            self.end(place, b"".join(self.bodies[part.location] for part in parts), meta)
+            self._remove_below(upload_location)
+        elif place not in self.metas or self.metas[place].write_id != meta.write_id or len(self.bodies[place]) != size:
+            raise UploadNotFound(upload_location)
+        await self.faults.after("assemble")
+        return StoredBody(place, self._etag(place))
+
     async def describe(self, location: str, meta: BodyMeta) -> str | None:
         await self.faults.before("describe")
         if location not in self.bodies and location not in self.manifests:
             raise BodyNotFound(location)
         self.metas[location] = replace(meta, write_id=self.metas[location].write_id)
+        self.versions[location] += self.describes_by_copy
         await self.faults.after("describe")
         return self._etag(location)
 
@@ -228,15 +256,15 @@ class MemoryOrigin:
         self, location: str, write_id: str = "", etag: str | None = None, *, begun: Begun | None = None
     ) -> None:
         await self.faults.before("delete")
-        if self._is_anothers(location, write_id, etag):
-            return
-        below = location if location.endswith("/") else None
-        for kept in (self.bodies, self.metas, self.manifests):
-            for name in [name for name in kept if name == location or (below and name.startswith(below))]:
-                del kept[name]
-        self.unfinished = {
-            name for name in self.unfinished if name != location and not (below and name.startswith(below))
-        }
+        place = location
+        if location.endswith("/"):
+            self._remove_below(location)
+            place = location.partition("?")[0]  # where the upload's object lies, if it was put together
+        if not self._is_anothers(place, write_id, etag):
+            for kept in (self.bodies, self.metas, self.manifests):
+                kept.pop(place, None)
+            self.unfinished.discard(place)
+            self.versions[place] += 1  # whatever comes there is called otherwise
         await self.faults.after("delete")
 
     async def forget_removed(self) -> None:
@@ -244,6 +272,12 @@ class MemoryOrigin:
 
     async def close(self) -> None:
         self.faults.heal()
+
+    def _remove_below(self, location: str) -> None:
+        for kept in (self.bodies, self.metas, self.manifests):
+            for name in [name for name in kept if name.startswith(location)]:
+                del kept[name]
+        self.unfinished = {name for name in self.unfinished if not name.startswith(location)}
 
     def end(self, location: str, data: bytes, meta: BodyMeta | None) -> None:
         """A body is whole."""
