@@ -7,6 +7,7 @@ from types import MappingProxyType
 import pytest
 
 from tests.support.caller import Caller, parse_xml, refused, text
+from tests.support.gateway import OTHER_POLICY
 from tests.support.nginx import GatewayBehindNginx
 from tests.support.raw_http import Answer, Request, eventually
 from tests.support.signer import Signer, crc32
@@ -45,10 +46,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayBehindNgin
 
 def front(directory: Path, site: str, **nginx: object) -> GatewayBehindNginx:
     settings = {"nginx": {"offload": ["local"], **nginx}}
-    return GatewayBehindNginx(directory, sites=(site,), settings=settings, policies={"demo": OPEN, "other": OTHERS})
-
-
-OTHERS = 'project = "other"\n[categories.media]\n[principals.ops]\nrole = "admin"\n'
+    return GatewayBehindNginx(
+        directory, sites=(site,), settings=settings, policies={"demo": OPEN, "other": OTHER_POLICY}
+    )
 
 
 def at_the_gateway(running: GatewayBehindNginx) -> Caller:

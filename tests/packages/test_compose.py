@@ -1,5 +1,6 @@
 """deploy/compose: hardened services, no secret in it, mounts that are there, and files that nginx and the gateway read."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,9 +12,14 @@ import pytest
 import yaml
 
 from gateway.config import load_settings
+from tests.support.dockerfile import parse_dockerfile
 from tests.support.gateway import REPOSITORY
+from tests.support.nginx import program
 
 FOLDER = REPOSITORY / "deploy/compose"
+NGINX = REPOSITORY / "deploy/nginx"
+FINAL = parse_dockerfile((REPOSITORY / "Dockerfile").read_text())[-1]
+READ_FROM = "/etc/anbar"
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OF_SERVICES = {
@@ -126,9 +132,47 @@ def test_the_gateways_settings_fit_the_services():
     assert all(any(path.is_relative_to(volume) for volume in volumes) for path in grows)
 
 
+OF_A_MACHINE = {"server 127.0.0.1:9000;", "access_log /var/log/nginx/anbar.log anbar;", "include anbar/server.conf;"}
+
+
+def directives(path: Path) -> set[str]:
+    """Its lines without comments and indentation."""
+    lines = (re.sub(r"(^|\s+)#.*", "", line).strip() for line in path.read_text().splitlines())
+    return {line for line in lines if line}
+
+
+def test_nginx_passes_requests_on_as_everywhere():
+    said = directives(FOLDER / "nginx/default.conf")
+    for name in ("http.conf", "server.conf", "s3.conf"):
+        assert directives(NGINX / name) - OF_A_MACHINE <= said, name
+    own = {"server gateway:9000;", "access_log /dev/stdout anbar;", "server {", "listen 8080;", "server_name _;"}
+    assert said - own <= set().union(*(directives(NGINX / name) for name in ("http.conf", "server.conf", "s3.conf")))
+
+
+def test_ports_are_those_of_the_services_and_of_the_page():
+    gateway, page = SERVICES["gateway"], (FOLDER / "README.md").read_text()
+    assert "listen 8080;" in directives(FOLDER / "nginx/default.conf")
+    assert SERVICES["nginx"]["ports"] == ["${HTTP_PORT:-8080}:8080"]
+    assert f"server gateway:{gateway['expose'][0]};" in directives(FOLDER / "nginx/default.conf")
+    assert f"http://127.0.0.1:{gateway['expose'][1]}/-/ready" in (REPOSITORY / "Dockerfile").read_text(), "its health"
+    variables = re.findall(r"\$\{(\w+):-(\d+)\}", (FOLDER / "compose.yaml").read_text())
+    assert dict(variables) == {"HTTP_PORT": "8080", "GRAFANA_PORT": "3000"}
+    for variable, port in variables:
+        assert f"`{variable}`" in page
+        assert f":{port}`" in page
+
+
+def test_the_gateway_reads_what_is_mounted():
+    (environment,) = (value for value in FINAL.values("ENV") if "ANBAR_CONFIG=" in value)
+    mounted = {mount["target"] for mount in SERVICES["gateway"]["volumes"]}
+    assert f"ANBAR_CONFIG={READ_FROM}/gateway.toml" in environment.split()
+    assert {f"{READ_FROM}/gateway.toml", f"{READ_FROM}/policies"} <= mounted
+    (volumes,) = map(json.loads, FINAL.values("VOLUME"))
+    assert set(volumes) <= mounted, "no volume without a name is made"
+
+
 def test_nginx_takes_its_configuration(tmp_path: Path):
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-    assert nginx is not None
+    shutil.copytree(NGINX, tmp_path / "anbar")
     text = (FOLDER / "nginx/default.conf").read_text().replace("gateway:9000", "127.0.0.1:9000")
     (tmp_path / "default.conf").write_text(text)
     whole = (
@@ -136,6 +180,6 @@ def test_nginx_takes_its_configuration(tmp_path: Path):
     )
     (tmp_path / "nginx.conf").write_text(whole)
     done = subprocess.run(
-        [nginx, "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf"], capture_output=True, text=True, check=False
+        [program(), "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr

@@ -1,33 +1,27 @@
-"""E: where a message ends, who it is for, and how large its head may be.
-
-Every body here hides a whole, correctly signed DELETE of the object `victim`: whatever the server takes for the end of
-the first request, the hidden one must never be carried out.
-"""
+"""E: where a message ends, who it is for, and how large its head may be."""
 
 import functools
 import gzip
-from collections.abc import Sequence
 
 import pytest
 
 from tests.support.caller import Caller, refused, text
+from tests.support.framing import (
+    BROKEN_CHUNKS,
+    CONTENT_LENGTHS,
+    FORGIVEN_BY_NGINX,
+    NOT_ONE_HOST,
+    TRANSFER_ENCODINGS,
+    chunked_put,
+    delete_with_hosts,
+    framed_put,
+    hidden_delete,
+    hiding,
+)
 from tests.support.gateway import Gateway
 from tests.support.process import MIB, forget_peak, peak_memory
 from tests.support.raw_http import Answer, Request, all_answers, http_chunks
 from tests.support.signer import STREAMING_UNSIGNED_TRAILER, UNSIGNED, crc32, unsigned_chunks
-
-
-def hidden_delete(caller: Caller, bucket: str) -> bytes:
-    return caller.signed("DELETE", f"/{bucket}/victim").encode()
-
-
-def put_with(caller: Caller, bucket: str, headers: Sequence[tuple[str, str]], version: str = "HTTP/1.1") -> Request:
-    """A signed PUT of another key whose framing headers are the test's."""
-    request = Request("PUT", f"/{bucket}/framed", (("Host", caller.authority),), version=version)
-    signed = caller.signer.sign(request, payload=UNSIGNED)
-    for name, value in headers:
-        signed = signed.with_header(name, value)
-    return signed
 
 
 def one_refusal(caller: Caller, data: bytes) -> Answer:
@@ -39,103 +33,38 @@ def one_refusal(caller: Caller, data: bytes) -> Answer:
     return answers[0]
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [("Content-Length", "5"), ("Transfer-Encoding", "chunked")],
-        [("Transfer-Encoding", "chunked"), ("Content-Length", "5")],
-        [("Content-Length", "0"), ("Transfer-Encoding", "chunked")],
-        [("Transfer-Encoding", "xchunked")],
-        [("Transfer-Encoding", "\x0bchunked")],
-        [("Transfer-Encoding", "chunked, identity")],
-        [("Transfer-Encoding", "identity, chunked, identity")],
-        [("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "identity")],
-        [("Transfer-Encoding", "chunked"), ("Transfer-Encoding", "chunked")],
-        [("Transfer-Encoding", "chunked, chunked")],
-        [("Transfer-Encoding", "identity")],
-        [("Transfer-Encoding", "gzip, chunked")],
-        [("Transfer-Encoding", '"chunked"')],
-        [("Transfer-Encoding", "chunked\udcff")],
-        [("Transfer-Encoding", "")],
-        [("Transfer-Encoding ", "chunked")],
-        [("Transfer-Encoding\t", "chunked")],
-        [(" Transfer-Encoding", "chunked")],
-        [("Transfer\x00-Encoding", "chunked")],
-    ],
-)
+@pytest.mark.parametrize("headers", TRANSFER_ENCODINGS)
 def test_e01_an_ambiguous_transfer_encoding_ends_the_connection(caller, untouched, headers):
-    hidden = hidden_delete(caller, untouched)
-    head = put_with(caller, untouched, headers).head()
-    one_refusal(caller, head + http_chunks([b"x"]) + hidden)
-    one_refusal(caller, head + b"%x\r\n" % len(hidden) + hidden + b"\r\n0\r\n\r\n")
-
-
-def test_e01_a_folded_header_line_ends_the_connection(caller, untouched):
-    head = put_with(caller, untouched, [("Transfer-Encoding", "\r\n chunked")]).head()
-    one_refusal(caller, head + http_chunks([b"x"]) + hidden_delete(caller, untouched))
+    head = framed_put(caller, untouched, headers).head()
+    for body in hiding(caller, untouched):
+        one_refusal(caller, head + body)
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r"])
 def test_e01_lines_that_end_with_half_a_line_end_are_refused(caller, untouched, ending):
-    head = put_with(caller, untouched, [("Content-Length", "0"), ("X-A", "b")]).head()
+    head = framed_put(caller, untouched, [("Content-Length", "0"), ("X-A", "b")]).head()
     data = head.replace(b"Content-Length: 0\r\n", b"Content-Length: 0" + ending)
     answers, _ = all_answers(caller.host, caller.port, data)
     assert [answer.status for answer in answers] == [400]
 
 
-@pytest.mark.parametrize(
-    "chunks",
-    [
-        b"0x1\r\nx\r\n0\r\n\r\n",
-        b"+1\r\nx\r\n0\r\n\r\n",
-        b"-1\r\nx\r\n0\r\n\r\n",
-        b"1_0\r\n" + b"x" * 16 + b"\r\n0\r\n\r\n",
-        b"\r\nx\r\n0\r\n\r\n",
-        b"1\nx\n0\n\n",
-        b"1\r\nxx\r\n0\r\n\r\n",
-        b"10000000000000001\r\nx\r\n0\r\n\r\n",
-        b"1 \x0b\r\nx\r\n0\r\n\r\n",
-        b"1;\nx\r\n0\r\n\r\n",
-    ],
-)
+@pytest.mark.parametrize("chunks", [*BROKEN_CHUNKS, *FORGIVEN_BY_NGINX])
 def test_e01_broken_chunks_end_the_connection(caller, untouched, chunks):
-    headers = (("Host", caller.authority), ("x-amz-decoded-content-length", "1"), ("Transfer-Encoding", "chunked"))
-    request = Request("PUT", f"/{untouched}/framed", headers)
-    head = caller.signer.sign(request, payload=STREAMING_UNSIGNED_TRAILER).head()
-    answers, closed = all_answers(caller.host, caller.port, head + chunks + hidden_delete(caller, untouched))
+    answers, closed = all_answers(caller.host, caller.port, chunked_put(caller, untouched, chunks))
     assert closed
     assert [answer.status for answer in answers] == [400]
     refused(answers[0], 400)
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [("Content-Length", "3"), ("Content-Length", "3")],
-        [("Content-Length", "3"), ("Content-Length", "4")],
-        [("Content-Length", "3, 3")],
-        [("Content-Length", "3,3")],
-        [("Content-Length", "+3")],
-        [("Content-Length", "-1")],
-        [("Content-Length", "-0")],
-        [("Content-Length", "0x3")],
-        [("Content-Length", "1_0")],
-        [("Content-Length", "")],
-        [("Content-Length", "3 3")],
-        [("Content-Length", "3.0")],
-        [("Content-Length", "9" * 23)],
-        [("Content-Length", "٣")],
-        [("Content-Length", "\udcb2")],
-        [("Content-Length ", "3")],
-        [("Content-Length", "3\x0b")],
-    ],
-)
+@pytest.mark.parametrize("headers", CONTENT_LENGTHS)
 def test_e02_a_content_length_that_is_not_one_number_ends_the_connection(caller, untouched, headers):
-    one_refusal(caller, put_with(caller, untouched, headers).head() + b"xxx" + hidden_delete(caller, untouched))
+    head = framed_put(caller, untouched, headers).head()
+    for body in hiding(caller, untouched):
+        one_refusal(caller, head + body)
 
 
 def test_e04_chunks_under_http_1_0_are_refused(caller, untouched):
-    request = put_with(caller, untouched, [("Transfer-Encoding", "chunked")], version="HTTP/1.0")
+    request = framed_put(caller, untouched, [("Transfer-Encoding", "chunked")], version="HTTP/1.0")
     one_refusal(caller, request.head() + http_chunks([b"x"]) + hidden_delete(caller, untouched))
 
 
@@ -143,7 +72,7 @@ def test_e04_chunks_under_http_1_0_are_refused(caller, untouched):
     "version", ["HTTP/2.0", "HTTP/0.9", "HTTP/1", "HTTP/11", "http/1.1", "HTTP/1.1x", "HTTP/1.\u0661", "ICY/1.0"]
 )
 def test_e04_other_versions_are_refused(caller, untouched, version):
-    request = put_with(caller, untouched, [("Content-Length", "0")], version=version)
+    request = framed_put(caller, untouched, [("Content-Length", "0")], version=version)
     answers, closed = all_answers(caller.host, caller.port, request.head() + hidden_delete(caller, untouched))
     assert closed
     assert len(answers) == 1
@@ -250,13 +179,9 @@ def test_e10_a_compressed_body_is_stored_as_it_came(caller, bucket, gateway, enc
     assert peak_memory(gateway.pid) - before < 40 * MIB
 
 
-@pytest.mark.parametrize(
-    "hosts", [[], ["{host}", "{host}"], ["{host}", "evil.example"], ["a, b"], ["{host}, {host}"], [""], ["a b"], ["{host}/x"], ["user@{host}"], ["{host}\udcff"], ["[::1"], ["127.0.0.1:99999999"], ["127.0.0.1:+80"]]
-)  # fmt: skip
+@pytest.mark.parametrize("hosts", NOT_ONE_HOST)
 def test_e11_anything_but_one_host_is_refused(caller, untouched, hosts):
-    headers = tuple(("Host", host.format(host=caller.authority)) for host in hosts)
-    request = caller.signer.sign(Request("DELETE", f"/{untouched}/victim", headers))
-    refused(caller.ask(request), {400, 403})
+    refused(caller.ask(delete_with_hosts(caller, untouched, hosts)), {400, 403})
 
 
 @pytest.mark.parametrize("authority", ["{host}", "evil.example", "{bucket}.localhost"])

@@ -4,23 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.caller import Caller, refused
+from tests.support.caller import Caller, complete_document, refused
 from tests.support.gateway import Gateway, free_port
+from tests.support.media_house import POLICIES, PRIVATE, PUBLIC, MediaHouse
 from tests.support.raw_http import Answer, Request
 from tests.support.signer import Signer
 
 BODY = bytes(200_000)
 KEEP_S = 100
-DEMO = """\
-project = "demo"
-[categories.media]
-[categories.open]
-read = "public"
-[principals.ops]
-role = "admin"
-[principals.backend]
-role = "service"
-"""
 GUARDED = """\
 project = "guarded"
 [categories.media]
@@ -37,26 +28,27 @@ not_source_ip = ["127.0.0.0/8"]
 """
 
 
-class Listening:
-    """A gateway with both listeners."""
+class BothListeners:
+    """A gateway's, and app's admin at each of them."""
 
-    def __init__(self, gateway: Gateway, port: int) -> None:
-        self.gateway = gateway
-        self.public = Caller.of(gateway)
-        self.nginx = Caller(gateway.host, port, self.public.signer)
+    def __init__(self, house: MediaHouse, port: int) -> None:
+        ops = house.keys["ops"]
+        self.gateway = house.gateway
+        self.public = Caller(self.gateway.host, self.gateway.port, Signer(ops.access_key_id, ops.secret_access_key))
+        self.nginx = Caller(self.gateway.host, port, self.public.signer)
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two workers"])
-def listening(request, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
+def listening(request, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BothListeners]:
     port = free_port()
     settings = {
         "server": {"workers": request.param},
         "nginx": {"listen": f"127.0.0.1:{port}", "offload": ["local"], "authorisation_s": KEEP_S, "public_s": 50},
     }
-    policies = {"demo": DEMO, "other": 'project = "other"\n[principals.ops]\nrole = "admin"\n', "guarded": GUARDED}
+    policies = {**POLICIES, "guarded": GUARDED}
     with Gateway(tmp_path_factory.mktemp("asked"), settings=settings, policies=policies) as gateway:
-        made = Listening(gateway, port)
-        for bucket in ("demo-media", "demo-open"):
+        made = BothListeners(MediaHouse(gateway), port)
+        for bucket in (PRIVATE, PUBLIC):
             made.public.put(bucket, "k", BODY, [("Content-Type", "image/jpeg")])
         yield made
 
@@ -72,8 +64,8 @@ def kept_s(answer: Answer) -> int:
 
 def test_an_allowed_request_is_answered_with_the_head_of_its_object(listening):
     caller = listening.nginx
-    plain = caller.call("HEAD", "/demo-media/k")
-    answer = caller.ask(asking("authorise", caller.presigned("GET", "/demo-media/k", expires="3600")))
+    plain = caller.call("HEAD", f"/{PRIVATE}/k")
+    answer = caller.ask(asking("authorise", caller.presigned("GET", f"/{PRIVATE}/k", expires="3600")))
     assert (answer.status, answer.body) == (204, b"")
     for name in ("etag", "last-modified", "content-type", "content-security-policy", "x-content-type-options"):
         assert answer.header(name) == plain.header(name)
@@ -85,7 +77,7 @@ def test_an_allowed_request_is_answered_with_the_head_of_its_object(listening):
 @pytest.mark.parametrize("life_s", [1, 2, 30])
 def test_an_authorisation_is_not_kept_longer_than_its_url_is_good(listening, life_s):
     caller = listening.nginx
-    answer = caller.ask(asking("authorise", caller.presigned("GET", "/demo-media/k", expires=str(life_s))))
+    answer = caller.ask(asking("authorise", caller.presigned("GET", f"/{PRIVATE}/k", expires=str(life_s))))
     assert answer.status == 204
     assert 0 <= kept_s(answer) < life_s
 
@@ -93,14 +85,14 @@ def test_an_authorisation_is_not_kept_longer_than_its_url_is_good(listening, lif
 def test_a_signed_header_that_nginx_does_not_tell_apart_keeps_nothing(listening):
     caller = listening.nginx
     for headers, kept in (((), KEEP_S - 1), ((("x-odd", "1"),), 0)):
-        request = caller.signer.presign(Request("GET", "/demo-media/k", (("Host", caller.authority), *headers)))
+        request = caller.signer.presign(Request("GET", f"/{PRIVATE}/k", (("Host", caller.authority), *headers)))
         answer = caller.ask(asking("authorise", request))
         assert (answer.status, kept_s(answer)) == (204, kept)
 
 
 def test_a_signature_in_a_header_keeps_nothing(listening):
     """SDKs sign what they read after a write as they signed it before, within one second."""
-    answer = listening.nginx.ask(asking("authorise", listening.nginx.signed("GET", "/demo-media/k")))
+    answer = listening.nginx.ask(asking("authorise", listening.nginx.signed("GET", f"/{PRIVATE}/k")))
     assert (answer.status, kept_s(answer)) == (204, 0)
 
 
@@ -118,44 +110,41 @@ def test_a_rule_about_addresses_keeps_nothing(listening):
 @pytest.mark.parametrize(
     ("method", "target"),
     [
-        ("GET", "/demo-media/missing"),
-        ("GET", "/demo-media"),
-        ("GET", "/demo-media/k?acl"),
+        ("GET", f"/{PRIVATE}/missing"),
+        ("GET", f"/{PRIVATE}"),
+        ("GET", f"/{PRIVATE}/k?acl"),
         ("GET", "/"),
-        ("PUT", "/demo-media/new"),
-        ("DELETE", "/demo-media/k"),
-        ("POST", "/demo-media/new?uploads"),
+        ("PUT", f"/{PRIVATE}/new"),
+        ("DELETE", f"/{PRIVATE}/k"),
+        ("POST", f"/{PRIVATE}/new?uploads"),
     ],
 )
 def test_whatever_is_no_read_of_an_object_is_answered_no_and_not_done(listening, method, target):
     caller = listening.nginx
     refused(caller.ask(asking("authorise", caller.signed(method, target))), 403)
-    assert listening.public.keys("demo-media") == ["k"]
-    assert listening.public.uploads("demo-media") == []
+    assert listening.public.keys(PRIVATE) == ["k"]
+    assert listening.public.uploads(PRIVATE) == []
 
 
 def test_a_no_is_not_kept(listening):
     caller = listening.nginx
-    answer = caller.ask(asking("authorise", caller.request("GET", "/demo-media/k")))
+    answer = caller.ask(asking("authorise", caller.request("GET", f"/{PRIVATE}/k")))
     assert answer.status == 403
     assert answer.header("x-accel-expires") is None
 
 
 def test_a_file_is_named_only_where_all_of_the_answer_is_in_it(listening):
     caller = listening.nginx
-    caller.put("demo-open", "marked", BODY, [("x-amz-meta-mark", "x")])
-    caller.put("demo-open", "empty", b"")
-    upload_id = caller.start_upload("demo-open", "parts")
-    etag = caller.put_part("demo-open", "parts", upload_id, 1, BODY)
-    document = (
-        f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part></CompleteMultipartUpload>"
-    )
-    assert caller.complete("demo-open", "parts", upload_id, document.encode()).status == 200
+    caller.put(PUBLIC, "marked", BODY, [("x-amz-meta-mark", "x")])
+    caller.put(PUBLIC, "empty", b"")
+    upload_id = caller.start_upload(PUBLIC, "parts")
+    etag = caller.put_part(PUBLIC, "parts", upload_id, 1, BODY)
+    assert caller.complete(PUBLIC, "parts", upload_id, complete_document([(1, etag)])).status == 200
     for key in ("marked", "empty", "parts", "k?partNumber=1"):
-        answer = caller.ask(asking("authorise", caller.signed("GET", f"/demo-open/{key}")))
+        answer = caller.ask(asking("authorise", caller.signed("GET", f"/{PUBLIC}/{key}")))
         assert answer.status == 204
         assert answer.header("x-anbar-file") == "/.none"
-        sent = caller.ask(asking("offload", caller.signed("GET", f"/demo-open/{key}")))
+        sent = caller.ask(asking("offload", caller.signed("GET", f"/{PUBLIC}/{key}")))
         assert sent.header("x-accel-redirect") is None
         assert len(sent.body) == (0 if key == "empty" else len(BODY))
 
@@ -173,10 +162,10 @@ def test_a_file_is_named_only_where_all_of_the_answer_is_in_it(listening):
 )
 def test_a_body_is_offloaded_only_where_nginx_reads_the_request_alike(listening, headers):
     caller = listening.nginx
-    answer = caller.ask(asking("offload", caller.presigned("GET", "/demo-media/k", headers=headers)))
+    answer = caller.ask(asking("offload", caller.presigned("GET", f"/{PRIVATE}/k", headers=headers)))
     if headers == [("Range", "bytes=9-")]:
         assert (answer.status, answer.body) == (200, b"")
-        assert (answer.header("x-accel-redirect") or "").startswith("/-/bodies/local/demo-media/k@")
+        assert (answer.header("x-accel-redirect") or "").startswith(f"/-/bodies/local/{PRIVATE}/k@")
         assert answer.header("content-range") is None
     else:
         assert answer.header("x-accel-redirect") is None
@@ -185,21 +174,21 @@ def test_a_body_is_offloaded_only_where_nginx_reads_the_request_alike(listening,
 
 def test_only_what_everybody_may_read_is_kept_for_everybody(listening):
     caller = listening.nginx
-    anonymous = caller.ask(asking("cache", caller.request("GET", "/demo-open/k")))
+    anonymous = caller.ask(asking("cache", caller.request("GET", f"/{PUBLIC}/k")))
     assert (anonymous.body, kept_s(anonymous)) == (BODY, 50)
     for request in (
-        caller.signed("GET", "/demo-open/k"),
-        caller.presigned("GET", "/demo-open/k"),
-        caller.presigned("GET", "/demo-media/k"),
-        caller.request("GET", "/demo-open/k").with_header("Range", "bytes=0-9"),
+        caller.signed("GET", f"/{PUBLIC}/k"),
+        caller.presigned("GET", f"/{PUBLIC}/k"),
+        caller.presigned("GET", f"/{PRIVATE}/k"),
+        caller.request("GET", f"/{PUBLIC}/k").with_header("Range", "bytes=0-9"),
     ):
         assert kept_s(caller.ask(asking("cache", request))) == 0
-    assert caller.ask(asking("cache", caller.request("GET", "/demo-media/k"))).header("x-accel-expires") is None
+    assert caller.ask(asking("cache", caller.request("GET", f"/{PRIVATE}/k"))).header("x-accel-expires") is None
 
 
 def test_an_unknown_question_is_refused_and_none_is_plain_s3(listening):
     caller = listening.nginx
-    refused(caller.ask(asking("everything", caller.signed("GET", "/demo-media/k"))), 400, "InvalidRequest")
-    answer = caller.call("GET", "/demo-media/k")
+    refused(caller.ask(asking("everything", caller.signed("GET", f"/{PRIVATE}/k"))), 400, "InvalidRequest")
+    answer = caller.call("GET", f"/{PRIVATE}/k")
     assert answer.body == BODY
     assert answer.header("x-accel-expires") is None
