@@ -29,8 +29,7 @@ READY: Final = b"ready\n"
 _BACKLOG = 1024
 _START_S = 60.0
 _CUT_OFF_S = 10.0  # beyond the time that requests have to end in
-_STEADY_S = 10.0  # a worker that has lived so long may be started again at once
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0  # after a worker that has never been ready; any other is replaced at once
 
 
 def bind(listen: Listen, count: int) -> list[list[socket.socket]]:
@@ -104,6 +103,7 @@ class Worker:
         self.sockets = sockets
         self.for_nginx = for_nginx
         self.is_ready = False
+        self.has_served = False
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -116,6 +116,7 @@ class Worker:
         fds = [each.fileno() for each in self.sockets]
         nginx_fds = [each.fileno() for each in self.for_nginx]
         hears, says = os.pipe()
+        self.has_served = False
         try:
             try:
                 self._process = process = await asyncio.create_subprocess_exec(
@@ -132,7 +133,7 @@ class Worker:
                 os.close(says)
             _send(process, frame(order.text) + (frame(order.latest) if order.latest is not None else b""))
             if await self._is_ready_soon(hears):
-                self.is_ready = True
+                self.is_ready = self.has_served = True
                 on_ready()
             elif process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -226,7 +227,6 @@ class Workers:
 
     async def _keep(self, worker: Worker, serves: asyncio.Future[bool]) -> None:
         """Have a process in this place, one after the other; `serves` is told whether the first one has begun."""
-        loop = asyncio.get_running_loop()
         pause_s = _FIRST_PAUSE_S
 
         def begun() -> None:
@@ -234,7 +234,6 @@ class Workers:
                 serves.set_result(True)
 
         while not self._stopping:
-            began_s = loop.time()
             try:
                 code = await worker.run(self._order, begun)
             except OSError as error:  # no process, no memory, no descriptor
@@ -250,7 +249,7 @@ class Workers:
                 return
             _log.error("worker %d has ended (%s), another takes its place", worker.number, _how(code))
             await self._tell_of_death()
-            if loop.time() - began_s >= _STEADY_S:
+            if worker.has_served:
                 pause_s = _FIRST_PAUSE_S
             else:
                 await asyncio.sleep(pause_s)
