@@ -131,6 +131,10 @@ class DiskTier:
     def release(self, file: OpenBlock) -> None:
         self._files.release(file)
 
+    def let_go(self) -> None:
+        """Close what other processes have removed."""
+        self._files.forget_removed()
+
     def forget(self, name: bytes) -> None:
         """Believe nothing of a block any more; what lies there is looked at anew."""
         self._files.forget(_text(name))

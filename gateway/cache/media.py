@@ -175,5 +175,9 @@ class MediaCache:
             self._lying.discard(location)
             self._tiers.drop(body)
 
+    def let_go(self) -> None:
+        self._tiers.let_go()
+        self._origin.let_go()
+
     async def close(self) -> None:
         await self._origin.close()

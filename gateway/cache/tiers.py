@@ -142,6 +142,11 @@ class Tiers:
             return os.pread(file.fd, size, offset)
         return await self.disk.read(file, offset, size)
 
+    def let_go(self) -> None:
+        """Give back what is still held of blocks that other processes have removed."""
+        if self.disk is not None:
+            self.disk.let_go()
+
     def drop(self, body: KeptAs) -> None:
         """A body is gone: so are its blocks, in the end; those of a huge one make room by themselves."""
         names = [block_name(body.name, index) for index in range(min(block_count(body.size), _DROPPED))]

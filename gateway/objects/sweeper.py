@@ -40,7 +40,12 @@ async def _end_abandoned(rooms: Rooms, *, died: bool) -> bool:
 
 
 async def settle(rooms: Rooms) -> None:
-    """What each process does for itself: undo failed writes, write down uses of keys and denials."""
+    """What each process does for itself: undo failed writes, write down uses of keys and denials.
+
+    And close the files that others have removed: their room was given back, and is not there before.
+    """
+    for origin in rooms.origins.values():
+        origin.let_go()
     for intent in list(rooms.unfinished.values()):
         await undo(rooms, intent, OutcomeUnknown("why it failed is not on record"))
     for upload_id in list(rooms.stuck):

@@ -48,7 +48,7 @@ class DirectoryOrigin:
         self._run = self._threads.run
         self.survey = DirectorySurvey(root, self._threads)
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._files: OpenFiles[OpenFile] = OpenFiles(min(_MOST_OPEN_FILES, max(soft // 8, 8)))
+        self._files: OpenFiles[OpenFile] = OpenFiles(min(_MOST_OPEN_FILES, max(soft // 8, 8)), self._close)
         self._assembled: OrderedDict[str, Assembled] = OrderedDict()
         self._going: dict[str, asyncio.Future[None]] = {}
 
@@ -144,6 +144,9 @@ class DirectoryOrigin:
                 await self._run(self._disk.remove, path)
                 self._files.forget(path)  # now, so that what was opened until just now is forgotten too
 
+    def let_go(self) -> None:
+        self._files.forget_removed()
+
     async def close(self) -> None:
         self._files.close()
         await self._threads.close()
@@ -162,7 +165,7 @@ class DirectoryOrigin:
                     await self._run(lambda: opened.append(open_file(path)))
             except BaseException:
                 for unwanted in opened:
-                    os.close(unwanted.fd)
+                    self._close(unwanted.fd)
                 raise
             return self._files.add(path, opened[0])
 
@@ -208,6 +211,13 @@ class DirectoryOrigin:
         """Wait for a removal of this body that is under way."""
         while (going := self._going.get(location)) is not None:
             await asyncio.wait([going])
+
+    def _close(self, fd: int) -> None:
+        """Close a file that is kept no more. The last close of a removed one frees its blocks, which takes its time."""
+        if os.fstat(fd).st_nlink:
+            os.close(fd)
+        else:
+            self._threads.launch(os.close, fd)
 
     async def _find_assembled(self, location: str) -> Assembled:
         """What a multipart object is made of now: as long as its upload is open, another process may change that."""

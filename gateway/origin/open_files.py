@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -35,8 +35,10 @@ F = TypeVar("F", bound=OpenFile)
 class OpenFiles(Generic[F]):
     """At most `limit` idle descriptors by path; the ones in use come on top."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, close: Callable[[int], None] = os.close) -> None:
+        """`close`: how a descriptor is closed that is kept no more."""
         self._limit = limit
+        self._close = close
         self._files: OrderedDict[str, F] = OrderedDict()
         self._opening: dict[str, int] = {}
         self._removed_meanwhile: set[str] = set()
@@ -69,7 +71,7 @@ class OpenFiles(Generic[F]):
             return opened
         known = self.take(path)
         if known is not None:
-            os.close(opened.fd)
+            self._close(opened.fd)
             return known
         self._files[path] = opened
         while len(self._files) > self._limit:
@@ -79,7 +81,7 @@ class OpenFiles(Generic[F]):
     def release(self, file: F) -> None:
         file.uses -= 1
         if file.doomed and file.uses == 0:
-            os.close(file.fd)
+            self._close(file.fd)
 
     def forget(self, path: str) -> None:
         """The file is removed: its descriptor is closed as soon as nobody reads it."""
@@ -94,6 +96,11 @@ class OpenFiles(Generic[F]):
         for path in [path for path in (*self._files, *self._opening) if path.startswith(folder)]:
             self.forget(path)
 
+    def forget_removed(self) -> None:
+        """The same for every idle one that another process has removed: its bytes take room as long as it is open."""
+        for path in [path for path, file in self._files.items() if not file.uses and not os.fstat(file.fd).st_nlink]:
+            self.forget(path)
+
     def close(self) -> None:
         while self._files:
             self._drop(self._files.popitem()[1])
@@ -101,4 +108,4 @@ class OpenFiles(Generic[F]):
     def _drop(self, file: F) -> None:
         file.doomed = True
         if file.uses == 0:
-            os.close(file.fd)
+            self._close(file.fd)

@@ -15,6 +15,7 @@ from gateway.cache.blocks import Blocks
 from gateway.cache.board import Board
 from gateway.cache.names import BLOCK, block_name, block_path
 from gateway.origin.base import BodyMeta
+from tests.support.descriptors import open_though_removed
 from tests.support.memory_origin import MemoryOrigin
 from tests.support.warm import Worker, worker
 
@@ -225,6 +226,21 @@ async def test_what_another_worker_has_put_there_is_not_asked_for(path):
         await two.rest()
         assert origin.faults.seen.count("open") == 1
         assert await two.ask("large") == ("hit", LARGE)
+
+
+async def test_what_another_worker_has_removed_takes_no_room_once_it_is_let_go(path):
+    origin, board = MemoryOrigin(own_keys=True), Board(None)
+    async with worker(origin, path, board=board) as one, worker(origin, path, board=board) as two:
+        one.put("large", LARGE)
+        two.rows = one.rows
+        await one.get("large")
+        await one.rest()
+        await two.get("large")
+        await one.cache.delete(one.rows["large"][0])
+        await one.rest()
+        assert open_though_removed(path)
+        two.cache.let_go()
+        assert open_though_removed(path) == []
 
 
 async def test_a_block_that_another_worker_fetches_is_waited_for(path):

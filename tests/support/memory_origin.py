@@ -230,6 +230,9 @@ class MemoryOrigin:
         }
         await self.faults.after("delete")
 
+    def let_go(self) -> None:
+        pass
+
     async def close(self) -> None:
         self.faults.heal()
 

@@ -211,6 +211,9 @@ class S3Origin:
         # Under an own key a repetition would hide that the first one may still be done, when another body lies there.
         await self._session.remove(Request("DELETE", Place(place.bucket, place.path)), repeatable=not place.is_own)
 
+    def let_go(self) -> None:
+        """Of a body that lies there nothing is held here."""
+
     async def close(self) -> None:
         await self._session.close()
         await self._threads.close()
