@@ -1,13 +1,15 @@
 """The one place where the parts are joined: settings in, a serving gateway out."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from gateway.config import Settings
 from gateway.errors import S3Error
 from gateway.objects.rooms import Rooms
-from gateway.objects.sweeper import keep_swept, recover, settle, sweep
+from gateway.objects.sweeper import keep_swept, recover, settle
 from gateway.policy.evaluate import Rules
 from gateway.policy.model import PolicySet
 from gateway.policy_watch import AUTHOR, PolicyWatch
@@ -27,6 +29,9 @@ from gateway.store.key_ring import load_key_ring
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
 from gateway.web.call import Services
+
+LAST_S: Final = 5.0
+"""For what is done once the requests have ended; who asks a gateway to stop must wait longer than that."""
 
 _log = logging.getLogger("anbar")
 
@@ -55,7 +60,7 @@ async def build_services(settings: Settings, *, beside: bool = False) -> AsyncIt
             rulebook = await (_rulebook_beside(settings, store) if beside else _open_rulebook(settings, store))
             async with _keepers(settings, rooms, rulebook, beside=beside):
                 yield Services(settings, store, rooms, rulebook, verifier_of(settings), SessionTokens(ring))
-            await _sweep_once_more(rooms, beside=beside)
+            await _end(rooms)
     finally:
         await database.close()
 
@@ -75,11 +80,18 @@ async def _keepers(settings: Settings, rooms: Rooms, rulebook: Rulebook, *, besi
             keeper.cancel()
 
 
-async def _sweep_once_more(rooms: Rooms, *, beside: bool) -> None:
+async def _end(rooms: Rooms) -> None:
+    """Do what is due and small, and let what goes on end; the rest is on record, and done after the next start.
+
+    An origin that is slow or away would hold up a whole sweep for as long as it likes, until somebody kills us.
+    """
+    until_s = asyncio.get_running_loop().time() + LAST_S
     try:
-        await (settle(rooms) if beside else sweep(rooms))
-    except S3Error as error:
-        _log.warning("the last sweep is left to the next start: %s", error)
+        async with asyncio.timeout_at(until_s):
+            await settle(rooms)
+    except (S3Error, TimeoutError) as error:
+        _log.warning("what was to be settled is left to the next start: %s", str(error) or "there is no time")
+    await rooms.background.close(until_s - asyncio.get_running_loop().time())
 
 
 async def _open_rulebook(settings: Settings, store: Store) -> Rulebook:

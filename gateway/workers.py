@@ -28,7 +28,9 @@ _log = logging.getLogger("anbar.workers")
 READY: Final = b"ready\n"
 _BACKLOG = 1024
 _START_S = 60.0
-_CUT_OFF_S = 10.0  # beyond the time that requests have to end in
+CUT_OFF_S: Final = 20.0
+"""Beyond the time that requests have to end in; a worker that does not end by then is killed."""
+
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0  # after a worker that has never been ready; any other is replaced at once
 
 
@@ -219,7 +221,7 @@ class Workers:
             worker.signal(signal.SIGTERM)
         if not self._keepers:
             return
-        _, late = await asyncio.wait(self._keepers, timeout=self._order.drain_s + _CUT_OFF_S)
+        _, late = await asyncio.wait(self._keepers, timeout=self._order.drain_s + CUT_OFF_S)
         if late:
             for worker in self._workers:
                 worker.signal(signal.SIGKILL)

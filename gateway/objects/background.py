@@ -5,6 +5,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+_CUTS, _CUT_S = 3, 1.0
 T = TypeVar("T")
 _log = logging.getLogger("anbar.background")
 
@@ -35,15 +36,19 @@ class Background:
             raise
 
     async def close(self, timeout_s: float) -> None:
-        """Wait for all tasks, and those they start; what does not end in time is cancelled."""
+        """Wait for all tasks, and those they start; what does not end in time is cancelled.
+
+        So is what a task does about its own cancellation, after another second: an origin may never answer.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         while self._tasks and loop.time() < deadline:
             await asyncio.wait(self._tasks, timeout=deadline - loop.time())
-        late = list(self._tasks)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        for _ in range(_CUTS):
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=_CUT_S)
 
     def _keep(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -37,8 +37,10 @@ F = TypeVar("F", bound=OpenFile)
 class OpenFiles(Generic[F]):
     """At most `limit` idle descriptors by path; the ones in use come on top."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, close: Callable[[int], None] = os.close) -> None:
+        """`close`: how a descriptor is closed that is kept no more."""
         self._limit = limit
+        self._close = close
         self._files: OrderedDict[str, F] = OrderedDict()
         self._opening: dict[str, int] = {}
         self._removed_meanwhile: set[str] = set()
@@ -71,7 +73,7 @@ class OpenFiles(Generic[F]):
             return opened
         known = self.take(path)
         if known is not None:
-            os.close(opened.fd)
+            self._close(opened.fd)
             return known
         self._files[path] = opened
         while len(self._files) > self._limit:
@@ -81,7 +83,7 @@ class OpenFiles(Generic[F]):
     def release(self, file: F) -> None:
         file.uses -= 1
         if file.doomed and file.uses == 0:
-            os.close(file.fd)
+            self._close(file.fd)
 
     def forget(self, path: str) -> None:
         """The file is removed: its descriptor is closed as soon as nobody reads it."""
@@ -117,7 +119,7 @@ class OpenFiles(Generic[F]):
     def _drop(self, file: F) -> None:
         file.doomed = True
         if file.uses == 0:
-            os.close(file.fd)
+            self._close(file.fd)
 
 
 def _removed(files: Sequence[OpenFile]) -> list[bool]:

@@ -15,8 +15,8 @@ from gateway.cache.blocks import Blocks
 from gateway.cache.board import Board
 from gateway.cache.names import BLOCK, block_name, block_path
 from gateway.origin.base import BodyMeta
+from tests.support.descriptors import become_few, open_though_removed
 from tests.support.memory_origin import MemoryOrigin
-from tests.support.process import open_paths
 from tests.support.warm import Worker, worker
 
 LARGE = random.Random(1).randbytes(3 * BLOCK + 1000)
@@ -37,10 +37,6 @@ def file_of(warm: Worker, path: Path, key: str, index: int = 0) -> Path:
 def lying(path: Path) -> int:
     """Bytes of the blocks' files, in pages."""
     return sum(-(-file.stat().st_size // 4096) * 4096 for file in (path / "blocks").rglob("*") if file.is_file())
-
-
-def removed_and_open(path: Path) -> list[str]:
-    return [name for name in open_paths(os.getpid()) if name.startswith(str(path)) and name.endswith("(deleted)")]
 
 
 def forget_memory(warm: Worker) -> None:
@@ -243,10 +239,10 @@ async def test_blocks_that_another_worker_has_removed_are_let_go_when_they_are_l
         for file in (path / "blocks").rglob("*"):
             if file.is_file():
                 file.unlink()
-        assert removed_and_open(path)
+        assert open_though_removed(path)
         for warm in (one, two):
             await warm.cache.forget_removed()
-        assert removed_and_open(path) == []
+        await become_few(path)
         assert await two.get("large") == LARGE
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.caller import Caller, refused
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, Settings
 from tests.support.oracle import at_rest, open_intents, usage_is_the_sum_of_the_objects
+from tests.support.origin_faults import Hold
 from tests.support.process import MIB
 from tests.support.raw_http import BrokenAnswer, Connection, eventually
+from tests.support.s3_gateway import garbage_at_once, s3_gateway, settled
+from tests.support.scripted_origin import ScriptedOrigin
 from tests.support.signer import UNSIGNED
 
 BUCKET = "demo-media"
@@ -129,6 +132,34 @@ def test_x22_what_does_not_end_is_cut_off_at_the_end_of_the_drain(
         usage_is_the_sum_of_the_objects(gateway)
     finally:
         gateway.stop()
+
+
+def test_an_origin_that_takes_its_time_holds_up_no_end_and_what_is_left_is_done_after_the_next_start(
+    tmp_path: Path, workers: int
+):
+    with ScriptedOrigin() as origin:
+        settings: Settings = {"server": {"workers": workers}, "limits": {"drain_s": 1.0}}
+        patient = s3_gateway(
+            tmp_path, origin, settings=settings, first_byte_timeout_s=60, whole_timeout_s=60, retries=0
+        )
+        with patient as gateway:
+            caller = Caller.of(gateway)
+            caller.put(BUCKET, "k", b"bytes")
+            origin.stop()
+            assert caller.call("DELETE", f"/{BUCKET}/k").status == 204, "its bytes are removed later"
+            origin.start()
+            held = origin.script("DeleteObject", do=Hold("head"), times=None)
+            process = gateway.process
+            assert process is not None
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+            gateway.kill()
+            assert garbage_at_once(gateway) == 1
+            held.release()
+            origin.heal()
+            gateway.start()
+            settled(gateway, origin)
+            assert origin.objects(BUCKET) == {}
 
 
 @pytest.mark.parametrize("pause_s", [0.0, 0.3])

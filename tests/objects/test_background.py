@@ -44,6 +44,29 @@ async def test_what_does_not_end_in_time_is_cancelled():
     assert task.cancelled()
 
 
+async def test_what_is_begun_when_something_is_cancelled_is_cut_off_as_well():
+    """As the removal of what a write has left, at an origin that never answers."""
+    background = Background()
+    began, answered = asyncio.Event(), asyncio.Event()
+
+    async def undo() -> None:
+        began.set()
+        await answered.wait()
+
+    async def write() -> None:
+        try:
+            await answered.wait()
+        finally:
+            await background.finish(undo(), "undo")
+
+    writing = background.start(write(), "write")
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await background.close(0.0)
+    assert began.is_set()
+    assert writing.cancelled()
+
+
 async def test_the_work_goes_on_when_its_waiter_is_cancelled():
     background, go, done = Background(), asyncio.Event(), []
 

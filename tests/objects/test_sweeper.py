@@ -9,12 +9,16 @@ from prometheus_client import REGISTRY
 from gateway.app import build_services
 from gateway.config import parse_settings
 from gateway.errors import Code, S3Error
+from gateway.objects.get import Wanted, open_object
 from gateway.objects.multipart import create_upload, put_part
 from gateway.objects.put import Attributes, new_intent
-from gateway.objects.sweeper import recover, sweep, sweep_once
+from gateway.objects.sweeper import recover, settle, sweep, sweep_once
 from gateway.origin.base import Checked
+from gateway.origin.directory import DirectoryOrigin
+from gateway.s3.conditions import NO_CONDITIONS
 from gateway.store.key_ring import KeyRing
-from tests.support.house import body_of, open_house
+from tests.support.descriptors import become_few, open_though_removed
+from tests.support.house import body_of, open_house, read_to_the_end
 from tests.support.memory_origin import MemoryOrigin
 
 DAY_S = 86400
@@ -70,6 +74,25 @@ async def test_when_keys_were_used_is_written(house):
     house.store.access_keys.note_use(new.access_key_id, 77)
     await sweep(house.rooms)
     assert house.rows("SELECT last_used_s FROM access_keys") == [(77,)]
+
+
+async def test_what_another_worker_has_removed_takes_no_room_after_the_next_settling(directory_house, objects_root):
+    house, other = directory_house, DirectoryOrigin(objects_root)
+    for key in ("idle", "open"):
+        await house.put(key, b"x" * 5000)
+        await house.get(key)
+    _, reader = await open_object(house.rooms, await house.find("open"), Wanted(NO_CONDITIONS))
+    assert reader is not None
+    for key in ("idle", "open"):
+        await other.delete((await house.find(key)).location)
+    assert len(open_though_removed(objects_root)) == 2
+    await settle(house.rooms)
+    await become_few(objects_root, 1)
+    assert await read_to_the_end(reader, 0, 5000) == b"x" * 5000
+    reader.close()
+    await settle(house.rooms)
+    await become_few(objects_root)
+    await other.close()
 
 
 async def test_writes_that_are_under_way_are_left_alone(house, origin):

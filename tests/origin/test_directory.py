@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from gateway.origin.directory import DirectoryOrigin
 from gateway.origin.errors import BodyNotFound, OriginError, OriginFull
 from gateway.store.runs import Runs
 from tests.support.data import ODD_KEYS
+from tests.support.descriptors import become_few, open_though_removed
 from tests.support.house import read_to_the_end
 
 META = BodyMeta("b", "k", "ann", "w1", '"e"', {"content-type": "text/é"}, {"a": "ü"}, {"t": "1"})
@@ -60,18 +62,6 @@ async def assembled(origin: DirectoryOrigin, bodies: list[bytes], write_id: str 
         parts.append(PartBody(part, len(body)))
     await origin.assemble(location, parts, META)
     return location
-
-
-def deleted_descriptors() -> list[str]:
-    found = []
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{fd}")
-        except OSError:
-            continue
-        if target.endswith("(deleted)") and "objects/" in target:
-            found.append(target)
-    return found
 
 
 @pytest.mark.parametrize("size", [0, 1, 4096, 3 * MIB + 5])
@@ -160,7 +150,7 @@ async def test_keys_of_dots_are_removed_without_a_trace_as_well(origin, root, ke
     assert (files_of(root), folders_of(root)) == (set(), set())
 
 
-async def test_a_reader_keeps_its_body_when_it_is_deleted_or_replaced(origin):
+async def test_a_reader_keeps_its_body_when_it_is_deleted_or_replaced(origin, root):
     location = origin.locate("b", "k", "w1")
     await origin.store(location, b"old" * MIB, lambda: Checked(META))
     reader = await origin.open(location)
@@ -172,7 +162,7 @@ async def test_a_reader_keeps_its_body_when_it_is_deleted_or_replaced(origin):
     assert (region.offset, region.size) == (5, 100)
     assert os.pread(region.fd, 4, 5) == b"dold"
     reader.close()
-    assert deleted_descriptors() == []
+    await become_few(root)
 
 
 async def test_a_reader_of_a_multipart_body_keeps_all_of_it_when_it_is_deleted(origin, root):
@@ -188,7 +178,7 @@ async def test_a_reader_of_a_multipart_body_keeps_all_of_it_when_it_is_deleted(o
         reader.close()
     await origin.close()
     assert files_of(root) == set()
-    assert deleted_descriptors() == []
+    assert open_though_removed(root) == []
 
 
 async def test_what_was_left_for_readers_of_a_process_that_died_is_removed_at_the_next_start(origin, root):
@@ -229,7 +219,7 @@ async def test_a_reader_keeps_all_of_a_multipart_body_that_another_process_remov
         await reading.open(location)
     await reading.close()
     assert (files_of(root), folders_of(root)) == (set(), set())
-    assert deleted_descriptors() == []
+    await become_few(root)
 
 
 async def test_the_last_reader_of_all_processes_takes_a_removed_body_along(two_processes, root):
@@ -300,14 +290,14 @@ async def test_what_another_process_removes_is_let_go_when_it_is_looked_for(orig
     assert await whole(there, film, 20) == b"1" * 10 + b"2" * 10
     await origin.delete(origin.locate("b", "k", "w0"))
     await origin.delete(film)
-    assert len(deleted_descriptors()) == 3
+    assert len(open_though_removed(root)) == 3
     await there.forget_removed()
-    assert deleted_descriptors() == []
+    await become_few(root)
     assert await whole(there, origin.locate("b", "kept", "w9"), 4) == b"kept"
     await there.close()
 
 
-async def test_an_opening_that_meets_a_deletion_reads_or_finds_nothing_and_keeps_no_descriptor(origin):
+async def test_an_opening_that_meets_a_deletion_reads_or_finds_nothing_and_keeps_no_descriptor(origin, root):
     await origin.store(origin.locate("b", "keep", "w0"), b"1", lambda: Checked(META))
     for number in range(60):
         location = origin.locate("b", "k", f"w{number + 1}")
@@ -320,7 +310,7 @@ async def test_an_opening_that_meets_a_deletion_reads_or_finds_nothing_and_keeps
             reader.close()
         else:
             assert isinstance(opening.exception(), BodyNotFound)
-    assert deleted_descriptors() == [], "a removed body must give its room back"
+    await become_few(root)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -537,6 +527,31 @@ async def _abort_after(writing: "asyncio.Future[None]", writer: BodyWriter) -> N
 def _open_for_a_moment(pipe: Path) -> None:
     with pipe.open("wb"):
         pass
+
+
+@pytest.mark.parametrize("read_meanwhile", [False, True])
+async def test_the_room_of_a_removed_body_is_freed_while_the_loop_goes_on(origin, root, monkeypatch, read_meanwhile):
+    """The last close of a removed file frees all its blocks: of a gigabyte that takes a quarter of a second."""
+    freed_by: list[int] = []
+    close = os.close
+
+    def noted(fd: int) -> None:
+        if not os.fstat(fd).st_nlink:
+            freed_by.append(threading.get_ident())
+        close(fd)
+
+    monkeypatch.setattr(os, "close", noted)
+    location = origin.locate("b", "k", "w1")
+    await origin.store(location, b"x" * MIB, lambda: Checked(META))
+    reader = await origin.open(location)
+    if not read_meanwhile:
+        reader.close()
+    await origin.delete(location)
+    if read_meanwhile:
+        reader.close()
+    await become_few(root)
+    assert len(freed_by) == 1
+    assert threading.get_ident() not in freed_by
 
 
 async def test_a_full_disk_is_said_to_be_full(origin, monkeypatch):

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.app import LAST_S
 from gateway.config import load_settings
+from gateway.workers import CUT_OFF_S
 from tests.support.dockerfile import parse_dockerfile
 from tests.support.gateway import REPOSITORY
 from tests.support.nginx import program
@@ -117,7 +119,10 @@ def test_only_nginx_is_public_and_the_metrics_are_in_a_network_without_a_way_out
 
 def test_the_gateway_is_asked_to_end_for_longer_than_it_drains():
     settings = load_settings(FOLDER / "gateway.toml")
-    assert int(SERVICES["gateway"]["stop_grace_period"].removesuffix("s")) > settings.limits.drain_s
+    assert (
+        int(SERVICES["gateway"]["stop_grace_period"].removesuffix("s"))
+        > settings.limits.drain_s + CUT_OFF_S + 2 * LAST_S
+    )
 
 
 def test_the_gateways_settings_fit_the_services():

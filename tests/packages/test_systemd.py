@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.app import LAST_S
 from gateway.config import load_settings
+from gateway.workers import CUT_OFF_S
 from tests.support.caller import Caller
 from tests.support.gateway import REPOSITORY, Gateway
 from tests.support.programs import program
@@ -73,7 +75,7 @@ def test_all_that_grows_is_where_the_unit_lets_it_write():
 
 def test_requests_may_end_before_systemd_loses_patience():
     (patience,) = keys(UNITS / "anbar.service")["TimeoutStopSec"]
-    assert int(patience) > load_settings(DEBIAN / "gateway.toml").limits.drain_s
+    assert int(patience) > load_settings(DEBIAN / "gateway.toml").limits.drain_s + CUT_OFF_S + 2 * LAST_S
 
 
 def test_the_gateway_needs_no_memory_that_is_written_and_run(tmp_path):

@@ -9,13 +9,16 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.origin.base import BodyMeta, Checked, PartBody, StoredBody
-from gateway.origin.errors import OriginError, OutcomeUnknown
+from gateway.origin.errors import OriginDown, OriginError, OutcomeUnknown
 
 PIECE = 8 << 20
 """Bytes of a piece; S3 takes parts from 5 MiB on, and 10,000 of them: more than the largest form has."""
 
 MOST_AT_ONCE = 16
 """Bodies that may hold a piece in memory at a time; others wait for their turn."""
+
+_TURN_S = 10.0
+"""Then one that waits is told to come again: those that have a turn may be as slow as their clients."""
 
 _MD5_ETAG = re.compile(r'"([0-9a-f]{32})"\Z')
 
@@ -57,8 +60,7 @@ class PiecesWriter:
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._has_turn:
-            await self._origin.pieces_turns.acquire()
-            self._has_turn = True
+            await self._take_turn()
         self._piece += data
         self._written += len(data)
         if len(self._piece) >= PIECE:
@@ -87,6 +89,15 @@ class PiecesWriter:
                     await self._origin.delete(self._upload, self._meta.write_id)
                 except OriginError as error:
                     raise OutcomeUnknown(f"{self._upload}: its pieces are left: {error}") from error
+
+    async def _take_turn(self) -> None:
+        """Raises OriginDown: nobody else was done in time."""
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await self._origin.pieces_turns.acquire()
+        except TimeoutError as error:
+            raise OriginDown(f"{self.location}: {MOST_AT_ONCE} other bodies are collected in pieces") from error
+        self._has_turn = True
 
     async def _send(self) -> None:
         if self._upload is None:

@@ -170,3 +170,24 @@ async def test_so_many_hold_a_piece_and_others_wait_for_their_turn(store):
     for writer in writers:
         await writer.abort()
     assert store.pieces_turns._value == MOST_AT_ONCE
+
+
+async def test_who_gets_no_turn_in_time_is_told_to_come_again_and_is_in_nobodys_way(store, monkeypatch):
+    """Those that have one may be as slow as they like."""
+    monkeypatch.setattr(module, "_TURN_S", 0.01)
+    slow = [PiecesWriter(store, f"b/{number}", META) for number in range(MOST_AT_ONCE)]
+    for writer in slow:
+        await writer.write(b"x")
+    late = PiecesWriter(store, "b/late", META)
+    async with asyncio.timeout(10):
+        with pytest.raises(OriginDown):
+            await late.write(b"x")
+    await late.abort()
+    await slow[0].finish()
+    again = PiecesWriter(store, "b/late", META)
+    await again.write(b"x")
+    await again.finish()
+    assert store.bodies["b/late"] == b"x"
+    for writer in slow:
+        await writer.abort()
+    assert store.pieces_turns._value == MOST_AT_ONCE
