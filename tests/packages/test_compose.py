@@ -17,6 +17,7 @@ from gateway.workers import CUT_OFF_S
 from tests.support.dockerfile import parse_dockerfile
 from tests.support.gateway import REPOSITORY
 from tests.support.nginx import program
+from tests.support.programs import run, succeed
 
 FOLDER = REPOSITORY / "deploy/compose"
 NGINX = REPOSITORY / "deploy/nginx"
@@ -41,6 +42,10 @@ def test_its_parts_are_those_of_the_specification():
         "secrets",
     }
     assert set(SERVICES) == {"gateway", "nginx", "prometheus", "grafana"}
+
+
+def test_it_fits_the_schema_of_the_specification():
+    succeed(run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", FOLDER / "compose.yaml"))
 
 
 @each_service
