@@ -36,11 +36,13 @@ CLIENTS = 16
 FAULTS = 0.2
 """Of the shares of what goes wrong at the endpoint in the tests."""
 MEMORY_MIB_PER_HOUR = 32.0
-"""The most that a process may grow by; what fills slowly, such as the memory of presigned URLs, stays far below."""
-MORE = {"descriptors": 16.0, "threads": 4.0, "tasks": 16.0, "intents": 8.0}
-SHARE = 0.1
-"""By how much, or by what share, the mean of the last third may be above that of the first: what clients have open at
-the moment varies, and so does how many removed bodies are still open at other workers, until their next sweep."""
+"""The most that a process may grow by, besides what it keeps of the store."""
+CONNECTIONS = 3
+"""Of a process to the store; each keeps what it has read of it, up to 16 MiB. The store grows: it remembers completed
+uploads for a day."""
+MORE = {"descriptors": 16.0, "kept": 128.0, "threads": 4.0, "tasks": 16.0, "intents": 8.0}
+"""By how much the mean of the last third may be above that of the first: what clients have open at the moment varies,
+and so does how many removed bodies are still open at other workers, until their next sweep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +74,15 @@ def judge(samples: Sequence[Sample]) -> list[Row]:
     third = len(samples) // 3
     first, last, later = samples[:third], samples[-third:], samples[third:]
     rows: list[Row] = []
+    most = MEMORY_MIB_PER_HOUR + CONNECTIONS * max(_growth([(each.at_s, each.taken.store) for each in later]), 0.0)
     for who in samples[0].taken.processes:
         rows += [
             _counted(who, what, _mean_of(first, who, what), _mean_of(last, who, what))
-            for what in ("descriptors", "threads")
+            for what in ("descriptors", "kept", "threads")
         ]
         for what in ("proportional", "resident"):
             means = _mean_of(first, who, what) / MIB, _mean_of(last, who, what) / MIB
-            rows.append(Row(who, f"{what} MiB", *means, _slope(later, who, what), MEMORY_MIB_PER_HOUR))
+            rows.append(Row(who, f"{what} MiB", *means, _slope(later, who, what), most))
     for what in ("tasks", "intents"):
         means = fmean(getattr(each.taken, what) for each in first), fmean(getattr(each.taken, what) for each in last)
         rows.append(_counted("all", what, *means))
@@ -95,7 +98,7 @@ def replaced(samples: Sequence[Sample]) -> list[str]:
 
 
 def _counted(who: str, what: str, first: float, last: float) -> Row:
-    return Row(who, what, first, last, last - first, max(MORE[what], SHARE * first))
+    return Row(who, what, first, last, last - first, MORE[what])
 
 
 def _mean_of(samples: Sequence[Sample], who: str, what: str) -> float:
@@ -103,8 +106,13 @@ def _mean_of(samples: Sequence[Sample], who: str, what: str) -> float:
 
 
 def _slope(samples: Sequence[Sample], who: str, what: str) -> float:
-    """MiB an hour."""
-    found = [(each.at_s, getattr(each.taken.processes[who], what)) for each in samples if who in each.taken.processes]
+    return _growth(
+        [(each.at_s, getattr(each.taken.processes[who], what)) for each in samples if who in each.taken.processes]
+    )
+
+
+def _growth(found: Sequence[tuple[float, int]]) -> float:
+    """MiB an hour of sizes at times in seconds."""
     times, sizes = zip(*found, strict=True)
     return linear_regression(times, sizes).slope * 3600 / MIB
 

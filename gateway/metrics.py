@@ -227,6 +227,11 @@ LOOP_LAG: Final = _histogram(
 TASKS: Final = _gauge(
     "anbar_tasks", "Tasks of the event loop that have not ended: the requests being answered, and what goes on beside."
 )
+WORKER_DEATHS: Final = _counter(
+    "anbar_worker_deaths_total",
+    "Workers that have ended and were replaced: died, or stuck (killed, as its event loop turned no more).",
+    "reason",
+)
 ACCESS_LINES_LOST: Final = _counter(
     "anbar_access_log_lost_lines_total", "Lines of the access log that were not written: the disk is full, or too slow."
 )

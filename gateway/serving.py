@@ -44,7 +44,7 @@ from gateway.web.logs import configure_logging
 from gateway.web.loop_lag import LoopLag
 from gateway.web.probes import probes
 from gateway.web.server import S3Server
-from gateway.workers import READY, Frames, Order, Workers, bind
+from gateway.workers import READY, Beat, Frames, Order, Workers, bind
 
 _log = logging.getLogger("anbar")
 _BACKLOG = 1024
@@ -156,7 +156,7 @@ async def _keep_workers(text: str, config: Path) -> None:
             if (nginx := settings.nginx.listen) is not None:
                 with listening(nginx, "listen", "nginx"):
                     for_nginx = bind(nginx, settings.server.worker_count)
-            order = Order(config, text, lock, settings.limits.drain_s)
+            order = Order(config, text, lock, settings.limits.drain_s, settings.server.stuck_worker_s)
             workers = Workers(sockets, order, lambda: recover(services.rooms), for_nginx)
             keeping = Keeping(services.settings, workers)
             admin: web.AppRunner | None = None
@@ -199,9 +199,9 @@ async def _serve_beside(settings: Settings, sockets: Sockets, ready: int, more: 
                 serving.take_up(parse_settings(text, config))
 
         loop.add_reader(0, told)
+        os.write(ready, READY)
+        Beat(loop, ready, settings.server.stuck_worker_s)
         try:
-            os.write(ready, READY)
-            os.close(ready)
             await stop.wait()
         finally:
             for each in listeners:

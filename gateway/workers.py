@@ -3,7 +3,8 @@
 The keeper holds the listening sockets, one for each worker: the kernel spreads connections over them (SO_REUSEPORT),
 and what comes to the socket of a worker that has died waits there for the next one. Workers are programs of their own,
 not forks: `python -m gateway worker`. They read the settings from standard input, where later ones may follow, and
-where the end says that the keeper is gone; on a pipe of its own each says that it is ready.
+where the end says that the keeper is gone; on a pipe of its own each says that it is ready, and from then on, from time
+to time, that its loop still turns.
 """
 
 import asyncio
@@ -23,9 +24,14 @@ from prometheus_client.multiprocess import mark_process_dead
 
 import gateway
 from gateway.config import Listen
+from gateway.metrics import WORKER_DEATHS
 
 _log = logging.getLogger("anbar.workers")
 READY: Final = b"ready\n"
+_BEAT: Final = b"."
+_LOOKS = 4  # in the time after which a worker counts as stuck
+_BEATS = 2  # for each look
+_MOST_BEATS = 1 << 16  # what a pipe holds
 _BACKLOG = 1024
 _START_S = 60.0
 CUT_OFF_S: Final = 20.0
@@ -82,18 +88,54 @@ class Frames:
             self._held = rest[int(length) :]
 
 
+class Beat:
+    """A worker's: tells its keeper that the loop turns, for as long as it does, also while requests are let end.
+
+    `stuck_s`: after such a silence it is killed; 0: it is not, and says nothing.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, fd: int, stuck_s: float) -> None:
+        os.set_blocking(fd, False)
+        self._loop = loop
+        self._fd = fd
+        self._every_s = stuck_s / _LOOKS / _BEATS
+        if stuck_s:
+            loop.call_later(self._every_s, self._fire)
+
+    def _fire(self) -> None:
+        with contextlib.suppress(OSError):  # nobody reads: the keeper is held up, or gone, which standard input tells
+            os.write(self._fd, _BEAT)
+        self._loop.call_later(self._every_s, self._fire)
+
+
+class Silence:
+    """A keeper's: whether a worker has been silent for too long, by how often it was looked for in vain.
+
+    Looks are counted, not seconds: where the keeper was held up itself, with the whole machine perhaps, that is one.
+    """
+
+    def __init__(self) -> None:
+        self._missed = 0
+
+    def look(self, *, heard: bool) -> bool:
+        """One more look; True: it is stuck."""
+        self._missed = 0 if heard else self._missed + 1
+        return self._missed >= _LOOKS
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What workers are started with.
 
     `text` are the settings that all this began with, `latest` those that were read since, of which each takes what it
-    can. `lock`, a descriptor, is held as long as one of them lives.
+    can. `lock`, a descriptor, is held as long as one of them lives. Who is silent for `stuck_s` is killed; 0: nobody.
     """
 
     config: Path
     text: str
     lock: int
     drain_s: float
+    stuck_s: float
     latest: str | None = None
 
 
@@ -106,6 +148,9 @@ class Worker:
         self.for_nginx = for_nginx
         self.is_ready = False
         self.has_served = False
+        self.is_ending = False
+        self.was_killed = False
+        """Whether its last process was stuck."""
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -118,7 +163,7 @@ class Worker:
         fds = [each.fileno() for each in self.sockets]
         nginx_fds = [each.fileno() for each in self.for_nginx]
         hears, says = os.pipe()
-        self.has_served = False
+        self.has_served = self.was_killed = False
         try:
             try:
                 self._process = process = await asyncio.create_subprocess_exec(
@@ -137,9 +182,10 @@ class Worker:
             if await self._is_ready_soon(hears):
                 self.is_ready = self.has_served = True
                 on_ready()
+                if order.stuck_s:
+                    return await self._watched(process, hears, order.stuck_s)
             elif process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+                _kill(process)
             return await process.wait()
         finally:
             os.close(hears)
@@ -162,10 +208,34 @@ class Worker:
             loop.remove_reader(hears)
         return os.read(hears, len(READY)) == READY
 
+    async def _watched(self, process: asyncio.subprocess.Process, hears: int, stuck_s: float) -> int:
+        """Wait until it ends, and kill it where its loop turns no more: its exit code.
+
+        One that was told to end is left alone: it has a deadline of its own, and at last no loop any more.
+        """
+        os.set_blocking(hears, False)
+        silence = Silence()
+        ended = asyncio.ensure_future(process.wait())
+        try:
+            while not (await asyncio.wait([ended], timeout=stuck_s / _LOOKS))[0]:
+                is_stuck = silence.look(heard=_heard(hears))
+                if is_stuck and not self.is_ending and not self.was_killed:
+                    _log.error("worker %d has been stuck for %g seconds, it is killed", self.number, stuck_s)
+                    self.was_killed = True
+                    _kill(process)
+            return ended.result()
+        finally:
+            ended.cancel()
+
     def tell(self, text: str) -> None:
         """Have it read the settings again."""
         if self._process is not None and self._process.returncode is None:
             _send(self._process, frame(text))
+
+    def end(self) -> None:
+        """Tell it to let its requests end, and to go."""
+        self.is_ending = True
+        self.signal(signal.SIGTERM)
 
     def signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -218,7 +288,7 @@ class Workers:
         for worker in self._workers:
             for each in (*worker.sockets, *worker.for_nginx):
                 each.close()
-            worker.signal(signal.SIGTERM)
+            worker.end()
         if not self._keepers:
             return
         _, late = await asyncio.wait(self._keepers, timeout=self._order.drain_s + CUT_OFF_S)
@@ -250,6 +320,7 @@ class Workers:
             if self._stopping:
                 return
             _log.error("worker %d has ended (%s), another takes its place", worker.number, _how(code))
+            WORKER_DEATHS.labels("stuck" if worker.was_killed else "died").inc()
             await self._tell_of_death()
             if worker.has_served:
                 pause_s = _FIRST_PAUSE_S
@@ -262,6 +333,19 @@ class Workers:
             await self._on_death()
         except Exception:  # noqa: BLE001  (the sweeper comes again)
             _log.exception("what a worker has left could not be ended yet")
+
+
+def _heard(fd: int) -> bool:
+    """Whether anything has come since the last time."""
+    try:
+        return bool(os.read(fd, _MOST_BEATS))
+    except BlockingIOError:
+        return False
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
 
 
 def _send(process: asyncio.subprocess.Process, data: bytes) -> None:

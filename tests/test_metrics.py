@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from gateway.metrics import METRICS, Count, GrowingHistogram, Observations, Tally, all_metrics, tell_all
 
-BOUNDED = {"operation", "code", "project", "category", "percent", "origin", "outcome", "result", "version"}
+BOUNDED = {"operation", "code", "project", "category", "percent", "origin", "outcome", "reason", "result", "version"}
 UNITS = ("_seconds", "_bytes", "_total", "_objects", "_info")
 PLAIN = {  # counts of things, which have no unit
     "anbar_connections",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import Listen
-from gateway.workers import Frames, bind, frame
+from gateway.workers import Frames, Silence, bind, frame
 
 
 @given(st.lists(st.text()), st.data())
@@ -35,3 +35,17 @@ def test_each_worker_listens_on_the_same_port():
 def test_an_address_that_somebody_else_has_cannot_be_had():
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         bind(Listen(host="127.0.0.1", port=taken.getsockname()[1]), 2)
+
+
+def test_a_worker_that_is_heard_at_some_look_is_not_stuck():
+    silence = Silence()
+    for _ in range(3):
+        assert not any(silence.look(heard=False) for _ in range(3))
+        assert not silence.look(heard=True)
+
+
+def test_a_keeper_that_was_held_up_itself_has_looked_in_vain_but_once():
+    silence = Silence()
+    assert not silence.look(heard=False)
+    assert not silence.look(heard=True)
+    assert [silence.look(heard=False) for _ in range(4)] == [False, False, False, True]

@@ -41,6 +41,12 @@ def _count_workers(value: object) -> object:
     return value
 
 
+def _parse_stuck(value: object) -> object:
+    if type(value) not in (int, float) or not (value == 0 or 1 <= value <= 3600):  # type: ignore[operator]
+        raise mistake("seconds from 1 to 3600, or 0 for never")
+    return value
+
+
 Domain = Annotated[str, matching(_DOMAIN, "a domain is a lower-case host name without scheme and port")]
 PublicHost = Annotated[str, matching(_PUBLIC_HOST, 'a public host is "host" or "host:port" in lower case')]
 
@@ -90,6 +96,11 @@ class Server(Table):
         default=1,
         description="Serving processes; 0: one for each processor. With more than one, another process keeps them: it "
         "starts those again that have died, and does what is done once for all.",
+    )
+    stuck_worker_s: Annotated[float, BeforeValidator(_parse_stuck)] = Field(
+        default=60.0,
+        description="With several workers: one whose event loop has not turned for so long is killed, and another "
+        "takes its place. 0: never.",
     )
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_parse_networks)] = Field(
         default=(),

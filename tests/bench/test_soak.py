@@ -6,8 +6,10 @@ from bench.soak import Sample, judge, render, replaced
 from tests.support.footprint import Footprint, Footprints
 from tests.support.process import MIB
 
-WORKER = Footprint(pid=7, descriptors=200, threads=15, proportional=100 * MIB, resident=140 * MIB)
-STEADY = [Sample(at_s, Footprints({"worker 0": WORKER}, tasks=20, intents=3)) for at_s in range(0, 1800, 10)]
+WORKER = Footprint(pid=7, descriptors=40, kept=300, threads=15, proportional=100 * MIB, resident=140 * MIB)
+STEADY = [
+    Sample(at_s, Footprints({"worker 0": WORKER}, tasks=20, intents=3, store=5 * MIB)) for at_s in range(0, 1800, 10)
+]
 
 
 def growing(**an_hour: float) -> list[Sample]:
@@ -39,6 +41,7 @@ def test_what_varies_from_one_moment_to_the_next_has_not_grown():
 
 def test_whatever_grows_is_named():
     assert grew(growing(descriptors=300)) == ["descriptors"]
+    assert grew(growing(kept=1000)) == ["kept"]
     assert grew(growing(threads=20)) == ["threads"]
     assert grew(growing(proportional=40 * MIB, resident=20 * MIB)) == ["proportional MiB"]
     assert "GREW" in render(judge(growing(resident=40 * MIB)))
@@ -64,7 +67,16 @@ def test_memory_that_is_taken_in_the_beginning_only_is_no_leak():
     assert grew(filling) == []
 
 
+def test_what_is_kept_of_a_store_that_grows_is_no_leak():
+    larger = [
+        replace(sample, taken=replace(sample.taken, store=int((5 + 20 * sample.at_s / 3600) * MIB)))
+        for sample in growing(resident=60 * MIB, proportional=60 * MIB)
+    ]
+    assert grew(growing(resident=60 * MIB)) == ["resident MiB"]
+    assert grew(larger) == []
+
+
 def test_a_process_that_was_replaced_is_named():
-    another = Footprints({"worker 0": replace(WORKER, pid=8)}, tasks=20, intents=3)
+    another = Footprints({"worker 0": replace(WORKER, pid=8)}, tasks=20, intents=3, store=5 * MIB)
     assert replaced(STEADY) == []
     assert replaced([*STEADY, Sample(1800, another)]) == ["worker 0"]

@@ -5,6 +5,7 @@ import secrets
 import signal
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -179,6 +180,72 @@ def test_x34_a_worker_killed_every_second_for_a_minute_loses_nothing_that_was_ac
             assert (found.body if found.status == 200 else None) in bodies, (key, found.status)
     assert eventually(lambda: at_rest(gateway), within_s=20)
     usage_is_the_sum_of_the_objects(gateway)
+
+
+STUCK: Settings = {"server": {"workers": 2, "stuck_worker_s": 1.0}, "limits": {"drain_s": 60.0}}
+
+
+def half_an_upload(caller: Caller, connection: Connection, key: str) -> None:
+    request = caller.signer.sign(caller.request("PUT", f"/{BUCKET}/{key}", b"u" * 100_000), payload=UNSIGNED)
+    connection.send(request.encode()[:-1])
+
+
+def test_a_worker_that_is_stuck_is_killed_and_replaced(tmp_path):
+    with Gateway(tmp_path, settings=STUCK) as gateway:
+        caller, before = Caller.of(gateway), processes_of(gateway)
+        with connections_to_each(caller) as connections:
+            for number, connection in enumerate(connections):
+                half_an_upload(caller, connection, f"half-{number}")
+            assert eventually(lambda: open_intents(gateway) == 2)
+            os.kill(before["worker 0"], signal.SIGSTOP)
+            assert eventually(lambda: before["worker 0"] not in workers_of(gateway), within_s=30)
+            ended = []
+            for connection in connections:
+                with suppress(BrokenAnswer, ConnectionError):
+                    connection.send(b"u")
+                    ended.append(connection.answer("PUT").status)
+            assert ended == [200], "the one that turns goes on, and who waited for the other one hears that it is gone"
+        assert [caller.ask(caller.signed("HEAD", f"/{BUCKET}"), timeout_s=30).status for _ in range(8)] == [200] * 8
+        assert eventually(lambda: at_rest(gateway))
+        assert processes_of(gateway)["worker 1"] == before["worker 1"]
+        assert "worker 0 has been stuck for 1 seconds, it is killed" in gateway.stderr()
+        with urlopen(f"{gateway.admin_endpoint}/-/metrics", timeout=5) as answer:
+            assert 'anbar_worker_deaths_total{reason="stuck"} 1.0' in answer.read().decode()
+        usage_is_the_sum_of_the_objects(gateway)
+
+
+def test_workers_that_let_requests_end_for_longer_are_not_stuck(tmp_path):
+    gateway = Gateway(tmp_path, settings=STUCK).start()
+    try:
+        caller = Caller.of(gateway)
+        with connections_to_each(caller) as connections:
+            for number, connection in enumerate(connections):
+                request = caller.request("PUT", f"/{BUCKET}/slow-{number}", b"u" * 100)
+                connection.send(caller.signer.sign(request, payload=UNSIGNED).head())
+            process = gateway.process
+            assert process is not None
+            process.send_signal(signal.SIGTERM)
+            for _ in range(100):  # a body that takes three times as long
+                time.sleep(0.03)
+                for connection in connections:
+                    connection.send(b"u")
+            assert [connection.answer("PUT").status for connection in connections] == [200, 200]
+        assert process.wait(30) == 0
+        assert "stuck" not in gateway.stderr()
+    finally:
+        gateway.stop()
+
+
+def test_a_gateway_that_was_held_up_as_a_whole_kills_none_of_its_workers(tmp_path):
+    """As by Ctrl-Z and fg."""
+    with Gateway(tmp_path, settings=STUCK) as gateway:
+        caller, before = Caller.of(gateway), processes_of(gateway)
+        os.killpg(gateway.pid, signal.SIGSTOP)
+        time.sleep(3.0)  # three times what a worker may be silent for
+        os.killpg(gateway.pid, signal.SIGCONT)
+        with connections_to_each(caller):
+            assert processes_of(gateway) == before
+        assert "stuck" not in gateway.stderr()
 
 
 def test_connections_wait_for_the_next_worker_where_one_has_died(tmp_path):

@@ -1,9 +1,7 @@
 """X22, X23: SIGTERM in the middle of work."""
 
 import signal
-import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,52 +14,12 @@ from tests.support.process import MIB
 from tests.support.raw_http import BrokenAnswer, Connection, eventually
 from tests.support.s3_gateway import garbage_at_once, s3_gateway, settled
 from tests.support.scripted_origin import ScriptedOrigin
-from tests.support.signer import UNSIGNED
-
-BUCKET = "demo-media"
-TRANSFERS = 25
+from tests.support.transfers import BUCKET, TRANSFERS, begin_downloads, begin_uploads, read_on
 
 
 @pytest.fixture(params=[1, 2], ids=["one worker", "two workers"])
 def workers(request) -> int:
     return request.param
-
-
-@pytest.fixture
-def crowd() -> Iterator[list[Connection]]:
-    """Connections that are closed at the end, however it comes."""
-    opened: list[Connection] = []
-    yield opened
-    for connection in opened:
-        connection.close()
-
-
-def begin_uploads(caller: Caller, body: bytes, crowd: list[Connection]) -> list[Connection]:
-    """Uploads whose last byte is still to come."""
-    opened = []
-    for number in range(TRANSFERS):
-        request = caller.signer.sign(caller.request("PUT", f"/{BUCKET}/up-{number}", body), payload=UNSIGNED)
-        opened.append(caller.connect())
-        crowd.append(opened[-1])
-        opened[-1].send(request.encode()[:-1])
-    return opened
-
-
-def begin_downloads(caller: Caller, crowd: list[Connection]) -> list[Connection]:
-    """Downloads of more than the kernel holds for a reader who has read a first piece and stopped."""
-    opened = []
-    for _ in range(TRANSFERS):
-        opened.append(Connection.open(caller.host, caller.port, receive_buffer=4096))
-        crowd.append(opened[-1])
-        opened[-1].send(caller.signed("GET", f"/{BUCKET}/large").encode())
-        opened[-1].fill()
-    return opened
-
-
-def read_on(connection: Connection) -> bytes:
-    """The rest of a download, in large pieces now."""
-    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-    return connection.answer().body
 
 
 def refuses_newcomers(caller: Caller) -> bool:

@@ -8,7 +8,7 @@ from urllib.request import urlopen
 
 from tests.support.gateway import Gateway
 from tests.support.oracle import open_intents
-from tests.support.process import open_descriptors, proportional_memory, resident_memory, threads
+from tests.support.process import open_paths, proportional_memory, resident_memory, threads
 
 _NUMBER = re.compile(rb"\0worker\0.*\0--number\0([0-9]+)\0", re.DOTALL)
 _TASKS = re.compile(r"^anbar_tasks ([0-9.e+]+)$", re.MULTILINE)
@@ -16,10 +16,14 @@ _TASKS = re.compile(r"^anbar_tasks ([0-9.e+]+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Of one process; `proportional` and `resident` are bytes of memory."""
+    """Of one process; `proportional` and `resident` are bytes of memory.
+
+    `kept` are the files that it has open for the next reader, bodies and blocks of the cache; `descriptors` all others.
+    """
 
     pid: int
     descriptors: int
+    kept: int
     threads: int
     proportional: int
     resident: int
@@ -27,17 +31,21 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True)
 class Footprints:
-    """Of all processes, by `keeper` and `worker 0` and so on; tasks and open writes are those of all together."""
+    """Of all processes, by `keeper` and `worker 0` and so on; tasks and open writes are those of all together.
+
+    `store` is the size of the store's file in bytes.
+    """
 
     processes: Mapping[str, Footprint]
     tasks: int
     intents: int
+    store: int
 
 
 def footprints(gateway: Gateway) -> Footprints:
     """Raises OSError where a process ends meanwhile."""
-    processes = {name: _footprint(pid) for name, pid in processes_of(gateway).items()}
-    return Footprints(processes, running_tasks(gateway), open_intents(gateway))
+    processes = {name: _footprint(gateway, pid) for name, pid in processes_of(gateway).items()}
+    return Footprints(processes, running_tasks(gateway), open_intents(gateway), gateway.store_file.stat().st_size)
 
 
 def processes_of(gateway: Gateway) -> dict[str, int]:
@@ -57,5 +65,19 @@ def running_tasks(gateway: Gateway) -> int:
     return int(float(found[1]))
 
 
-def _footprint(pid: int) -> Footprint:
-    return Footprint(pid, open_descriptors(pid), threads(pid), proportional_memory(pid), resident_memory(pid))
+def kept_files(gateway: Gateway, pid: int) -> list[str]:
+    """The bodies and blocks that a process has open for the next reader."""
+    folders = tuple(f"{gateway.directory}/var/{name}/" for name in ("disk", "cache"))
+    return [path for path in open_paths(pid) if path.startswith(folders)]
+
+
+def _footprint(gateway: Gateway, pid: int) -> Footprint:
+    paths, kept = open_paths(pid), kept_files(gateway, pid)
+    return Footprint(
+        pid,
+        descriptors=len(paths) - len(kept),
+        kept=len(kept),
+        threads=threads(pid),
+        proportional=proportional_memory(pid),
+        resident=resident_memory(pid),
+    )

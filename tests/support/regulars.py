@@ -9,7 +9,7 @@ import asyncio
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import md5
 from pathlib import Path
 
@@ -63,7 +63,12 @@ def gateway_of_regulars(directory: Path, origin: ScriptedOrigin, *, workers: int
 
 @dataclass(slots=True)
 class Regular(Client):
-    """One who does everything once in a round, in any order."""
+    """One who does everything once in a round, in any order.
+
+    Its presigned URLs are always the same ones, as those that were seen lately are remembered.
+    """
+
+    signed_s: float = field(default_factory=time.time)
 
     async def round(self) -> None:
         steps: list[Callable[[str], Awaitable[None]]] = [
@@ -83,11 +88,14 @@ class Regular(Client):
         return answer
 
     async def get_presigned(self, key: str) -> None:
-        self.look(key, await self.send_as_it_is(self.caller.presigned("GET", self.path(key))))
+        self.look(key, await self.send_as_it_is(self.presigned("GET", key)))
 
     async def put_presigned(self, key: str) -> None:
         body = self.body()
-        self.wrote(key, body, await self.send_as_it_is(self.caller.presigned("PUT", self.path(key), body)))
+        self.wrote(key, body, await self.send_as_it_is(self.presigned("PUT", key, body)))
+
+    def presigned(self, method: str, key: str, body: bytes = b"") -> Request:
+        return self.caller.presigned(method, self.path(key), body, expires="604800", now_s=self.signed_s)
 
     async def put_in_chunks(self, key: str) -> None:
         body = self.body()

@@ -1,0 +1,50 @@
+"""SIGHUP in the middle of work: what is under way goes on as it began, and what comes is judged by the new settings."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.caller import Caller, refused
+from tests.support.gateway import Gateway, Settings
+from tests.support.oracle import at_rest, open_intents, usage_is_the_sum_of_the_objects
+from tests.support.process import MIB
+from tests.support.raw_http import Connection, eventually
+from tests.support.transfers import BUCKET, TRANSFERS, begin_downloads, begin_uploads, read_on
+
+
+@pytest.mark.parametrize("workers", [1, 2], ids=["one worker", "two workers"])
+def test_fifty_transfers_under_way_end_as_they_began_and_newcomers_meet_the_new_settings(
+    tmp_path: Path, crowd: list[Connection], workers: int
+):
+    settings: Settings = {"server": {"workers": workers}, "limits": {"max_object_size": "10MiB"}}
+    with Gateway(tmp_path, settings=settings) as gateway:
+        caller = Caller.of(gateway)
+        large, body = os.urandom(4 * MIB), b"u" * 200_000
+        caller.put(BUCKET, "large", large)
+        uploads, downloads = begin_uploads(caller, body, crowd), begin_downloads(caller, crowd)
+        assert eventually(lambda: open_intents(gateway) == TRANSFERS, within_s=15)
+        gateway.config.write_text(gateway.config.read_text().replace("10MiB", "100KiB"))  # less than is under way
+        os.kill(gateway.pid, signal.SIGHUP)
+        refusing: set[str] = set()
+
+        def newcomers_are_refused() -> bool:
+            answer = caller.call("PUT", f"/{BUCKET}/late", body)
+            if answer.status != 200:
+                refused(answer, 400, "EntityTooLarge")
+                refusing.add(answer.header("x-amz-id-2") or "")
+            return len(refusing) == workers
+
+        assert eventually(newcomers_are_refused, within_s=15), "each worker has an id of its own"
+        assert open_intents(gateway) == TRANSFERS
+        for connection in uploads:
+            connection.send(b"u")
+        assert [connection.answer("PUT").status for connection in uploads] == [200] * TRANSFERS
+        assert all(read_on(connection) == large for connection in downloads)
+        for number in range(TRANSFERS):
+            assert caller.get(BUCKET, f"up-{number}").body == body
+        for connection in uploads:  # the same connections, from their next request on
+            refused(connection.exchange(caller.signed("PUT", f"/{BUCKET}/late", body)), 400, "EntityTooLarge")
+        assert eventually(lambda: at_rest(gateway))
+        usage_is_the_sum_of_the_objects(gateway)
