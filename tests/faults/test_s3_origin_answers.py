@@ -3,9 +3,12 @@
 Whatever it does, the client hears the truth, the origin sees no more requests than it must, and nothing is left.
 """
 
+import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -510,6 +513,47 @@ def test_x11_an_origin_that_stops_reading_is_given_up(caller: Caller, origin: Sc
     assert_gone(caller, origin, running, "x11-full")
 
 
+@pytest.mark.parametrize("operation", ["CreateMultipartUpload", "CopyObject"])
+def test_x11_an_answer_that_drips_for_ever_ends_with_the_whole(
+    caller: Caller, origin: ScriptedOrigin, running: Gateway, operation: str
+):
+    """No pause is too long, but all of it is: of a document there is a deadline for the whole."""
+    caller.put(BUCKET, "x11-source", b"s")
+    key = f"x11-{operation}"
+    script = origin.script(operation, key=key, do=Drip(1, 0.3), times=None)
+    if operation == "CopyObject":
+        request = caller.signed("PUT", f"/{BUCKET}/{key}", b"", [("x-amz-copy-source", f"/{BUCKET}/x11-source")])
+    else:
+        request = caller.signed("POST", f"/{BUCKET}/{key}?uploads=")
+    with caller.connect() as connection:
+        connection.send(request.encode())
+        assert origin.wait_until(lambda: bool(script.taken))
+        for _ in range(20):
+            assert caller.get(BUCKET, "x11-source").body == b"s"
+        answer = connection.answer(request.method)
+    # A copy that was made all the same is found by a look; of an upload nobody heard the id.
+    assert answer.status == (200 if operation == "CopyObject" else 503)
+    origin.heal()
+    settled(running, origin)
+
+
+def test_x11_an_origin_that_takes_no_connection_is_given_up(origin: ScriptedOrigin, tmp_path: Path):
+    """Whoever listens there has no room for one more: nothing answers, and nothing refuses."""
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        for _ in range(8):  # more than are taken unheard: these are the ones whose handshake ends nowhere
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        with s3_gateway(tmp_path, origin, endpoint=f"http://127.0.0.1:{port}", retries=0) as gateway:
+            caller = Caller.of(gateway)
+            for size in (1, 3 * SMALL):
+                refused(caller.call("PUT", f"/{BUCKET}/x11-connect", b"x" * size), 503, "SlowDown")
+            assert caller.keys(BUCKET) == []
+
+
 # X13: errors inside of 200.
 
 
@@ -602,8 +646,11 @@ def test_x16_a_clock_that_differs_is_allowed_for(caller: Caller, origin: Scripte
 
 
 def test_x16_a_streamed_body_has_its_second_chance_from_the_client(caller: Caller, origin: ScriptedOrigin):
+    """Where its place is looked at before, it needs none; the second one's place is nobody else's, and is not."""
     origin.clock_shift = timedelta(hours=2)
     try:
+        assert put(caller, "x16-streamed", b"x" * SIZES[1]).status == 200
+        origin.clock_shift = timedelta(hours=4)
         refused(put(caller, "x16-streamed", b"x" * SIZES[1]), 503, "SlowDown")
         assert put(caller, "x16-streamed", b"x" * SIZES[1]).status == 200
     finally:

@@ -3,10 +3,12 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.support.bad_line import BadLine
 from tests.support.caller import Caller, complete_document
 from tests.support.gateway import Gateway
 from tests.support.oracle import open_intents
@@ -195,6 +197,36 @@ def test_x43_a_bad_line_to_the_origin_is_only_slow(caller: Caller, origin: Scrip
     }
     together(*[lambda key=key: caller.put(BUCKET, key, bodies[key]) for key in bodies])
     found = together(*[lambda key=key: caller.get(BUCKET, key).body for key in bodies])
+    assert dict(zip(bodies, found, strict=True)) == bodies
+
+
+def test_x43_a_bad_line_to_clients_is_only_slow(caller: Caller, running: Gateway):
+    """Latency, small pieces, and every twentieth of them sent once more: all bytes are right, in both directions."""
+    sizes = (0, 1, 1000, SMALL, SMALL + 1, MIB, 3 * MIB)
+    bodies = {f"client-{size}": hashlib.sha256(str(size).encode()).digest() * (size // 32 + 1) for size in sizes}
+    with BadLine(running.host, running.port) as line:
+        far = replace(caller, host=line.host, port=line.port)
+        together(*[lambda key=key: far.put(BUCKET, key, bodies[key]) for key in bodies])
+        found = together(*[lambda key=key: far.get(BUCKET, key).body for key in bodies])
+        part = far.call("GET", f"/{BUCKET}/client-{MIB}", b"", [("Range", "bytes=70000-900000")])
+        upload_id = far.start_upload(BUCKET, "client-parts")
+        body = b"p" * (5 * MIB)
+        etags = together(*[lambda n=n: far.put_part(BUCKET, "client-parts", upload_id, n, body) for n in (1, 2)])
+        document = complete_document(list(enumerate(etags, 1)))
+        assert far.complete(BUCKET, "client-parts", upload_id, document).status == 200
+    assert dict(zip(bodies, found, strict=True)) == bodies
+    assert part.body == bodies[f"client-{MIB}"][70000:900001]
+    assert caller.get(BUCKET, "client-parts").body == 2 * body
+
+
+def test_x43_a_bad_line_to_both_sides_is_only_slow(caller: Caller, origin: ScriptedOrigin, running: Gateway):
+    origin.script("PutObject", do=(SlowRead(16 * 1024, 0.005), Delay(0.2)), times=None)
+    origin.script("GetObject", do=(Delay(0.2), Drip(32 * 1024, 0.005)), times=None)
+    bodies = {f"both-{size}": bytes([size % 251]) * size for size in (1000, SMALL + 1, MIB)}
+    with BadLine(running.host, running.port, seed=1) as line:
+        far = replace(caller, host=line.host, port=line.port)
+        together(*[lambda key=key: far.put(BUCKET, key, bodies[key]) for key in bodies])
+        found = together(*[lambda key=key: far.get(BUCKET, key).body for key in bodies])
     assert dict(zip(bodies, found, strict=True)) == bodies
 
 

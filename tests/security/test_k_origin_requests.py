@@ -247,7 +247,8 @@ def test_k05_redirects_are_never_followed(
     caller: Caller, origin: ScriptedOrigin, running: Gateway, status: int, where: str
 ):
     key = f"k05-{status}-{where.replace(' ', '-')}"
-    caller.put(BUCKET, f"{key}-get", b"x")
+    for there in ("get", "over"):
+        caller.put(BUCKET, f"{key}-{there}", b"x")
     origin.clear_journal()
     with ScriptedOrigin() as elsewhere:
         to = {
@@ -257,8 +258,8 @@ def test_k05_redirects_are_never_followed(
             "relative": "//127.0.0.1/x",
         }[where]
         origin.script(do=Redirect(to, status), times=None)
-        for size in (10, 2 * SMALL):
-            answer = caller.call("PUT", f"/{BUCKET}/{key}-{size}", b"b" * size)
+        for name, size in (("small", 10), ("looked-at", 2 * SMALL), ("over", 2 * SMALL)):
+            answer = caller.call("PUT", f"/{BUCKET}/{key}-{name}", b"b" * size)
             assert answer.status in (502, 503), answer
             assert answer.header("location") is None
             assert to.encode() not in answer.body
