@@ -39,6 +39,7 @@ class DirectoryOrigin:
     md5_etags = False
     confirms_checksums = False
     copies = True
+    assembles_once = False
     settle_s = 0
 
     def __init__(self, root: Path, *, durable: bool = True, beside: bool = False, group_read: bool = False) -> None:
