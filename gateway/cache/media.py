@@ -113,6 +113,10 @@ class MediaCache:
         return self._origin.copies
 
     @property
+    def assembles_once(self) -> bool:
+        return self._origin.assembles_once
+
+    @property
     def settle_s(self) -> int:
         return self._origin.settle_s
 

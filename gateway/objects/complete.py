@@ -13,8 +13,8 @@ from gateway.objects.bodies import origin_failed
 from gateway.objects.first_bytes import check_stored
 from gateway.objects.multipart import abort, upload_meta
 from gateway.objects.rooms import Rooms
-from gateway.origin.base import PartBody
-from gateway.origin.errors import BodyExists, OriginError
+from gateway.origin.base import PartBody, StoredBody
+from gateway.origin.errors import BodyExists, OriginDown, OriginError, OutcomeUnknown
 from gateway.policy.media_types import check_declared
 from gateway.s3.checksums import (
     Algorithm,
@@ -59,7 +59,7 @@ async def complete_upload(rooms: Rooms, upload: UploadRecord, request: CompleteR
     """Make the listed parts the object; asking again with the same list gives the same answer.
 
     Raises S3Error: NoSuchUpload, InvalidPart, InvalidPartOrder, EntityTooSmall, BadDigest, PreconditionFailed,
-    InvalidRequest, AccessDenied (the key has become somebody else's: the upload is aborted).
+    InvalidRequest, QuotaExceeded, AccessDenied (the key has become somebody else's: the upload is aborted).
     """
     return await rooms.background.finish(_complete_once(rooms, upload, request), "complete")
 
@@ -119,7 +119,7 @@ async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
         raise S3Error(Code.EntityTooLarge, ProposedSize=record.size, MaxSizeAllowed=largest)
     _check_claims(upload, record, request)
     parts = [PartBody(part.location, part.size, part.origin_etag) for part in chosen]
-    body = await rooms.origin(upload.origin).assemble(upload.location, parts, upload_meta(upload, record.etag))
+    body = await _put_together(rooms, upload, record, parts, request)
     record = replace(record, location=body.location, origin_etag=body.etag)
     await _check_type(rooms, record, request.content_types)
     listed = {part.part_number for part in chosen}
@@ -137,6 +137,32 @@ async def _assemble(rooms: Rooms, upload: UploadRecord, request: CompleteRequest
     )
     rooms.collector.notice_all()
     return record
+
+
+async def _put_together(
+    rooms: Rooms, upload: UploadRecord, record: ObjectRecord, parts: Sequence[PartBody], request: CompleteRequest
+) -> StoredBody:
+    """Have the origin do it, once nothing is known that would refuse the object.
+
+    Where that can be done once only, it is on record before which list it is: whatever becomes of the answer, and of
+    this process, no other list is ever taken for the one that lies there.
+    """
+    origin = rooms.origin(upload.origin)
+    promised = await rooms.store.uploads.promise(
+        rooms.store.buckets.get(upload.bucket),
+        upload.upload_id,
+        record,
+        request.condition,
+        _result(record) if origin.assembles_once else None,
+        request.only_of,
+        request.allowance,
+    )
+    try:
+        return await origin.assemble(upload.location, parts, upload_meta(upload, record.etag))
+    except OriginDown as error:
+        if promised and not isinstance(error, OutcomeUnknown):  # nothing was begun, now or earlier
+            await rooms.store.uploads.take_back(upload.upload_id)
+        raise
 
 
 async def _check_type(rooms: Rooms, record: ObjectRecord, types: tuple[str, ...]) -> None:

@@ -62,7 +62,7 @@ async def successor(
     belongs to another uploader; without `may_read` such a row is refused.
     Raises S3Error: NoSuchKey, AccessDenied, InternalError, SlowDown.
     """
-    current = await rooms.store.catalog.find(gone.bucket, gone.key)
+    current = await rooms.store.catalog.look_again(gone.bucket, gone.key)
     if current is None:
         raise S3Error(Code.NoSuchKey, Key=gone.key) from error
     if _body_of(current) == _body_of(gone):

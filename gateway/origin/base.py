@@ -162,6 +162,11 @@ class Origin(Protocol):
         ...
 
     @property
+    def assembles_once(self) -> bool:
+        """Are an upload's parts gone once they are put together, so that no other list of them can be?"""
+        ...
+
+    @property
     def settle_s(self) -> int:
         """For how many seconds a write whose end is not known may still take effect."""
         ...
@@ -249,7 +254,7 @@ class Origin(Protocol):
         ...
 
     async def assemble(self, upload_location: str, parts: Sequence[PartBody], meta: BodyMeta) -> StoredBody:
-        """Make the parts, in their order, one body; repeatable."""
+        """Make the parts, in their order, one body; repeatable with the same list."""
         ...
 
     async def describe(self, location: str, meta: BodyMeta) -> str | None:

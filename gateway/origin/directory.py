@@ -40,6 +40,7 @@ class DirectoryOrigin:
     md5_etags = False
     confirms_checksums = False
     copies = True
+    assembles_once = False
     settle_s = 0
 
     def __init__(

@@ -79,6 +79,14 @@ class Catalog:
             if self._fills.get(name) is fill:
                 del self._fills[name]
 
+    async def look_again(self, bucket: str, key: str) -> ObjectRecord | None:
+        """The row as the store has it now: another process may have committed since the request was looked at.
+
+        That it has is still told to the next request, which drops the whole map.
+        """
+        self.drop(bucket, key)
+        return await self.find(bucket, key)
+
     async def list_objects(self, query: ListQuery) -> Page[ListedRow]:
         """One page of a bucket's objects, in the byte order of their keys."""
 

@@ -101,7 +101,11 @@ class Garbage:
 
 @dataclass(frozen=True, slots=True)
 class UploadRecord:
-    """A multipart upload; `state` is open, completing or done (`result` then holds what Complete answered)."""
+    """A multipart upload; `state` is open, completing or done.
+
+    `result` is what Complete answered. One that is not done has it where its origin, which can be asked once only, was
+    asked to put parts together: Complete answers this, or the upload is aborted.
+    """
 
     upload_id: str
     bucket: str

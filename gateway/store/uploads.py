@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from gateway.errors import Code, S3Error
-from gateway.s3.conditions import WriteCondition
+from gateway.s3.conditions import WriteCondition, check_write
 from gateway.store import writes
 from gateway.store.buckets import Bucket, find_bucket
 from gateway.store.catalog import Catalog
@@ -44,6 +44,7 @@ _PART_COLUMNS = "part_number, size, etag, modified_s, location, checksum_algorit
 _LISTED = "key, upload_id, uploader, initiator, created_s, checksum_algorithm, checksum_type"
 _OPEN = """SELECT count(*) FROM uploads u JOIN buckets b ON b.bucket = u.bucket
            WHERE u.initiator = ? AND u.state != 'done' AND b.project = ?"""
+_ONE_OBJECT = Amount(0, 1)
 _UNFINISHED = "uploads WHERE state != 'done' AND bucket = :bucket"
 
 
@@ -133,8 +134,36 @@ class Uploads:
         run = self._database.runs.number
         await self._database.write(lambda connection: _start_completing(connection, upload_id, run))
 
+    async def promise(
+        self,
+        bucket: Bucket,
+        upload_id: str,
+        record: ObjectRecord,
+        condition: WriteCondition | None,
+        result: Mapping[str, Any] | None,
+        only_of: str | None = None,
+        allowance: Allowance = NO_LIMITS,
+    ) -> bool:
+        """Look whether `finish` may make the object, before the origin is asked to put it together, and take its room.
+
+        `result`: where the origin can be asked once only, what Complete will answer; its ETag says which parts in which
+        order. From then on the upload takes no more parts and no other list. Gives whether it has just been promised.
+        Raises S3Error: NoSuchUpload (another list was promised), and what finish() raises.
+        """
+        return await self._database.write(
+            lambda connection: _promise(connection, bucket, upload_id, record, condition, result, only_of, allowance)
+        )
+
+    async def take_back(self, upload_id: str) -> None:
+        """What was promised was not begun at the origin."""
+        await self._database.write(
+            lambda connection: connection.execute(
+                "UPDATE uploads SET result = NULL WHERE upload_id = ? AND state = 'completing'", (upload_id,)
+            )
+        )
+
     async def reopen(self, upload_id: str) -> None:
-        """The Complete failed: parts may be added and another Complete may come."""
+        """The Complete failed: another one may come, and, unless one was promised, parts may be added."""
         await self._database.write(
             lambda connection: connection.execute(
                 "UPDATE uploads SET state = 'open' WHERE upload_id = ? AND state = 'completing'", (upload_id,)
@@ -331,7 +360,8 @@ def _commit_part(connection: Connection, intent: Intent, part: UploadPart, allow
     held = writes.end_intent(connection, intent.intent_id)
     upload_id = intent.upload_id
     touched = connection.execute(
-        "UPDATE uploads SET touched_s = ? WHERE upload_id = ? AND state = 'open'", (part.modified_s, upload_id)
+        "UPDATE uploads SET touched_s = ? WHERE upload_id = ? AND state = 'open' AND result IS NULL",
+        (part.modified_s, upload_id),
     )
     if touched.rowcount != 1:
         raise S3Error(Code.NoSuchUpload, UploadId=upload_id or "")
@@ -371,6 +401,36 @@ def _start_completing(connection: Connection, upload_id: str, run: int) -> None:
     )
     if taken.rowcount != 1:
         raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
+
+
+def _promise(
+    connection: Connection,
+    bucket: Bucket,
+    upload_id: str,
+    record: ObjectRecord,
+    condition: WriteCondition | None,
+    result: Mapping[str, Any] | None,
+    only_of: str | None,
+    allowance: Allowance,
+) -> bool:
+    row = connection.execute(
+        "SELECT reserved_objects, result FROM uploads WHERE upload_id = ? AND state = 'completing'", (upload_id,)
+    ).fetchone()
+    if row is None or (row[1] is not None and (result is None or json.loads(row[1])["etag"] != result["etag"])):
+        raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
+    writes.require_same_bucket(connection, bucket)
+    current = writes.find_object(connection, record.bucket, record.key)
+    writes.require_owner(current, only_of)
+    if condition is not None:
+        check_write(condition, current.etag if current else None)
+    if not row[0] and (current is None or current.uploader != record.uploader):  # what it would replace has gone
+        refusal = reserve(connection, Account(bucket.project, bucket.category, record.uploader), _ONE_OBJECT, allowance)
+        if refusal is not None:
+            raise refusal
+        connection.execute("UPDATE uploads SET reserved_objects = 1 WHERE upload_id = ?", (upload_id,))
+    if result is not None:
+        connection.execute("UPDATE uploads SET result = ? WHERE upload_id = ?", (json.dumps(dict(result)), upload_id))
+    return result is not None and row[1] is None
 
 
 def _abort(connection: Connection, upload_id: str, idle_since_s: int | None, until_s: int) -> Garbage:

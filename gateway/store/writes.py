@@ -410,6 +410,6 @@ def release_abandoned(
 
 def require_open_upload(connection: Connection, upload_id: str) -> None:
     """Raises S3Error: NoSuchUpload unless parts may be added to the upload."""
-    row = connection.execute("SELECT state FROM uploads WHERE upload_id = ?", (upload_id,)).fetchone()
-    if row is None or row[0] != "open":
+    row = connection.execute("SELECT state, result FROM uploads WHERE upload_id = ?", (upload_id,)).fetchone()
+    if row != ("open", None):
         raise S3Error(Code.NoSuchUpload, UploadId=upload_id)

@@ -2,25 +2,42 @@
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import Claims
 from gateway.objects.complete import MIN_PART_SIZE, CompleteRequest, choose_parts, complete_upload
+from gateway.objects.delete import delete_object
 from gateway.objects.get import Wanted, open_object
-from gateway.objects.multipart import abort_upload, put_part
+from gateway.objects.multipart import abort_upload, create_upload, put_part
 from gateway.objects.put import Attributes, put_object
 from gateway.objects.sweeper import recover, sweep
+from gateway.origin.errors import OriginDown, OutcomeUnknown
+from gateway.policy.model import Quota
 from gateway.s3.checksums import Algorithm, Checksum, ChecksumType
 from gateway.s3.conditions import NO_CONDITIONS, WriteCondition
 from gateway.s3.documents import CompletePart
 from gateway.store import database as database_module
 from gateway.store.changes import ChangeCounter
-from gateway.store.records import UploadPart
+from gateway.store.ledger import Allowance
+from gateway.store.records import UploadPart, UploadRecord
 from tests.objects.uploads import FIRST, LAST, begun, parts_of, refusal
-from tests.support.house import body_of, copy_store, open_house, read_to_the_end
+from tests.support.data import pattern
+from tests.support.house import House, body_of, copy_store, open_house, read_to_the_end
 from tests.support.memory_origin import MemoryOrigin
+
+
+@pytest.fixture
+async def once(tmp_path: Path) -> AsyncIterator[tuple[House, MemoryOrigin]]:
+    """Over an origin whose parts are gone once they are put together."""
+    origin = MemoryOrigin(own_keys=True)
+    async with open_house(tmp_path / "once", origin) as house:
+        yield house, origin
+        origin.faults.heal()
 
 
 async def test_parts_become_one_object_with_s3s_etag(house, origin):
@@ -290,4 +307,153 @@ async def test_after_a_crash_in_complete_it_is_done_or_may_be_asked_again(tmp_pa
         assert record.size == len(FIRST) + len(LAST)
         await again.settle()
         assert await again.get("film") == FIRST + LAST
+        again.is_clean(after.locations)
+
+
+# What can be seen to fail is refused before the origin is asked.
+
+
+async def test_a_condition_that_does_not_hold_is_refused_before_the_origin_is_asked(once):
+    house, origin = once
+    await house.put("film", b"there")
+    upload = await begun(house)
+    listed = await parts_of(house, upload, FIRST, LAST)
+    request = CompleteRequest(listed, condition=WriteCondition(if_none_match=True))
+    assert (await refusal(complete_upload(house.rooms, upload, request))).code is Code.PreconditionFailed
+    assert "assemble" not in origin.faults.seen
+    mended, _ = await put_part(house.rooms, upload, 2, body_of(b"another end"))
+    await complete_upload(house.rooms, upload, CompleteRequest([listed[0], CompletePart(2, mended.etag, {})]))
+    assert await house.get("film") == FIRST + b"another end"
+
+
+async def test_an_object_without_room_is_refused_before_the_origin_is_asked(once):
+    """The upload was to replace an object, whose room has gone to another one since."""
+    house, origin = once
+    one = Allowance(category=Quota(objects=1))
+    await house.put("film", b"there")
+    upload = await create_upload(
+        house.rooms, replace(house.target("film"), allowance=one), "ops", Attributes(), None, None
+    )
+    request = CompleteRequest(await parts_of(house, upload, b"x"), allowance=one)
+    await delete_object(house.rooms, "demo-media", "film", None)
+    await house.put("in its room", b"")
+    assert (await refusal(complete_upload(house.rooms, upload, request))).code is Code.QuotaExceeded
+    assert "assemble" not in origin.faults.seen
+    await delete_object(house.rooms, "demo-media", "in its room", None)
+    pause = origin.faults.pause("assemble")
+    completing = asyncio.ensure_future(complete_upload(house.rooms, upload, request))
+    await pause.reached.wait()
+    too_late = house.rooms, replace(house.target("late"), allowance=one), body_of(b""), Attributes(), None
+    assert (await refusal(put_object(*too_late))).code is Code.QuotaExceeded, "the room is the upload's"
+    pause.resume.set()
+    await completing
+    await house.settle()
+    house.is_clean(origin.locations)
+
+
+async def test_a_key_that_has_become_somebody_elses_is_refused_before_the_origin_is_asked(once):
+    house, origin = once
+    upload = await begun(house)
+    request = CompleteRequest(await parts_of(house, upload, b"x"), only_of="ops")
+    await house.put("film", b"of ann", uploader="ann")
+    assert (await refusal(complete_upload(house.rooms, upload, request))).code is Code.AccessDenied
+    assert "assemble" not in origin.faults.seen
+    await house.settle()
+    house.is_clean(origin.locations)
+
+
+# An origin that can put an upload together once only keeps no parts for another list.
+
+OTHER = pattern(len(LAST), 9)
+
+
+async def put_together_in_vain(
+    house: House, origin: MemoryOrigin, upload: UploadRecord, request: CompleteRequest
+) -> None:
+    """What is refused is known only when the parts have become a body."""
+    pause = origin.faults.pause_after("assemble")
+    completing = asyncio.ensure_future(
+        complete_upload(house.rooms, upload, replace(request, condition=WriteCondition(if_none_match=True)))
+    )
+    await pause.reached.wait()
+    await house.put("film", b"meanwhile")
+    pause.resume.set()
+    assert (await refusal(completing)).code is Code.PreconditionFailed
+    assert await house.get("film") == b"meanwhile"
+
+
+async def is_bound_to(house: House, upload: UploadRecord, listed: list[CompletePart]) -> None:
+    """It takes this list of two parts, and neither another list nor a part."""
+    other = CompleteRequest([listed[0], listed[2]])
+    assert (await refusal(complete_upload(house.rooms, upload, other))).code is Code.NoSuchUpload
+    late = put_part(house.rooms, upload, 2, body_of(OTHER))
+    assert (await refusal(late)).code is Code.NoSuchUpload
+    record = await complete_upload(house.rooms, upload, CompleteRequest(listed[:2]))
+    assert record.etag == (await complete_upload(house.rooms, upload, CompleteRequest(listed[:2]))).etag
+    assert await house.get("film") == FIRST + LAST
+    await house.settle()
+
+
+async def test_what_was_put_together_in_vain_is_the_object_of_no_other_list(once):
+    house, origin = once
+    upload = await begun(house)
+    listed = await parts_of(house, upload, FIRST, LAST, OTHER)
+    await put_together_in_vain(house, origin, upload, CompleteRequest(listed[:2]))
+    await is_bound_to(house, upload, listed)
+    house.is_clean(origin.locations)
+
+
+@pytest.mark.parametrize("happened", [True, False])
+async def test_a_complete_whose_end_nobody_knows_binds_the_upload_to_its_list(once, happened):
+    house, origin = once
+    upload = await begun(house)
+    listed = await parts_of(house, upload, FIRST, LAST, OTHER)
+    if happened:
+        origin.faults.lose_answer("assemble", OutcomeUnknown("lost"))
+    else:
+        origin.faults.fail("assemble", error=OutcomeUnknown("lost"))
+    assert (await refusal(complete_upload(house.rooms, upload, CompleteRequest(listed[:2])))).code is Code.SlowDown
+    origin.faults.fail("assemble", error=OriginDown("busy"))
+    assert (await refusal(complete_upload(house.rooms, upload, CompleteRequest(listed[:2])))).code is Code.SlowDown
+    await is_bound_to(house, upload, listed)
+    house.is_clean(origin.locations)
+
+
+async def test_a_complete_that_never_began_binds_nobody(once):
+    house, origin = once
+    upload = await begun(house)
+    listed = await parts_of(house, upload, FIRST, LAST, OTHER)
+    origin.faults.fail("assemble", error=OriginDown("busy"))
+    assert (await refusal(complete_upload(house.rooms, upload, CompleteRequest(listed[:2])))).code is Code.SlowDown
+    await complete_upload(house.rooms, upload, CompleteRequest([listed[0], listed[2]]))
+    assert await house.get("film") == FIRST + OTHER
+
+
+async def test_an_abort_of_what_was_put_together_in_vain_leaves_nothing(once):
+    house, origin = once
+    upload = await begun(house)
+    await put_together_in_vain(house, origin, upload, CompleteRequest(await parts_of(house, upload, FIRST, LAST)))
+    await abort_upload(house.rooms, upload.upload_id)
+    await house.settle()
+    assert list(origin.bodies.values()) == [b"meanwhile"]
+    house.is_clean(origin.locations)
+
+
+@pytest.mark.parametrize("moment", ["completing", "assembled"])
+async def test_after_a_crash_in_complete_only_its_list_may_be_asked_again(tmp_path, moment):
+    origin, after = MemoryOrigin(own_keys=True), MemoryOrigin(own_keys=True)
+    path, copied = tmp_path / "store", tmp_path / "crashed"
+    async with open_house(path, origin) as house:
+        upload = await begun(house)
+        listed = await parts_of(house, upload, FIRST, LAST, OTHER)
+        pause = (origin.faults.pause if moment == "completing" else origin.faults.pause_after)("assemble")
+        completing = asyncio.ensure_future(complete_upload(house.rooms, upload, CompleteRequest(listed[:2])))
+        await pause.reached.wait()
+        after.bodies, after.metas = dict(origin.bodies), dict(origin.metas)
+        copy_store(path, copied)
+        pause.resume.set()
+        await completing
+    async with open_house(copied, after) as again:
+        await recover(again.rooms)
+        await is_bound_to(again, upload, listed)
         again.is_clean(after.locations)

@@ -1,9 +1,12 @@
 """Reading: one answer is of one body, also where it is replaced or removed while it is looked at."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from gateway.errors import Code, S3Error
 from gateway.objects.complete import CompleteRequest, complete_upload
+from gateway.objects.copy import CopyRequest, copy_object
 from gateway.objects.delete import delete_object
 from gateway.objects.get import Found, Wanted, find_bytes, open_object
 from gateway.objects.multipart import create_upload, put_part
@@ -12,9 +15,10 @@ from gateway.origin.errors import BodyNotFound
 from gateway.s3.conditions import NO_CONDITIONS, Conditions
 from gateway.s3.documents import CompletePart
 from gateway.s3.ranges import parse_range
+from gateway.store.database import Database
 from gateway.store.records import ObjectRecord
 from tests.support.data import pattern
-from tests.support.house import body_of, read_to_the_end
+from tests.support.house import LIMITS, House, body_of, read_to_the_end
 
 MIB = 1 << 20
 
@@ -110,6 +114,48 @@ async def test_a_row_whose_object_was_deleted_is_no_such_key(house):
     await delete_object(house.rooms, "demo-media", "k", None)
     with pytest.raises(S3Error) as refused:
         await open_object(house.rooms, old, Wanted(NO_CONDITIONS))
+    assert refused.value.code is Code.NoSuchKey
+
+
+@pytest.fixture
+async def beside(house, origin) -> AsyncIterator[House]:
+    """Another worker on the same store."""
+    database = await Database.open(house.path)
+    opened = House(house.path, database, origin, house.clock, LIMITS)
+    yield opened
+    await opened.background.close(10.0)
+    await database.close()
+    await opened.hashing.close()
+
+
+async def test_a_row_that_another_worker_has_replaced_is_answered_with_what_replaced_it(house, beside):
+    await house.put("k", b"old")
+    old = await beside.find("k")
+    new = await house.put("k", b"newer")
+    await house.settle()
+    found, data = await bytes_of(beside, old, Wanted(NO_CONDITIONS))
+    assert (found.record, data) == (new, b"newer")
+    again = await house.put("k", b"newest")
+    await house.settle()
+    copied = await copy_object(beside.rooms, found.record, CopyRequest(beside.target("copy"), lambda _: Attributes()))
+    assert copied.etag == again.etag
+    assert not beside.store.is_fresh(), "the next request is still told to drop what is in memory"
+
+
+async def test_the_parts_of_a_row_that_another_worker_has_replaced_are_those_of_the_new_one(house, beside):
+    await multipart(house, b"one part")
+    old = await beside.find("film")
+    new = await multipart(house, pattern(5 * MIB, 1), b"two")
+    found = await find_bytes(beside.rooms, old, Wanted(NO_CONDITIONS, part_number=2))
+    assert (found.record, found.part_count, found.size) == (new, 2, 3)
+
+
+async def test_a_row_whose_object_another_worker_has_deleted_is_no_such_key(house, beside):
+    await house.put("k", b"old")
+    old = await beside.find("k")
+    await delete_object(house.rooms, "demo-media", "k", None)
+    with pytest.raises(S3Error) as refused:
+        await open_object(beside.rooms, old, Wanted(NO_CONDITIONS))
     assert refused.value.code is Code.NoSuchKey
 
 

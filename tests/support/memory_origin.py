@@ -71,9 +71,9 @@ class Faults:
         """The next `times` of this step fail before they have done anything."""
         self._failures[step] += [error or OriginError(f"{step} was told to fail")] * times
 
-    def lose_answer(self, step: str) -> None:
+    def lose_answer(self, step: str, error: OriginError | None = None) -> None:
         """The next of this step does all it should and then seems to have failed."""
-        self._answers_lost[step].append(OriginError(f"the answer to {step} was lost"))
+        self._answers_lost[step].append(error or OriginError(f"the answer to {step} was lost"))
 
     def pause(self, step: str) -> Pause:
         """The next of this step waits until it is told to go on."""
@@ -125,6 +125,7 @@ class MemoryOrigin:
         `describes_by_copy`: a body that is described anew is called otherwise.
         """
         self.own_keys = own_keys
+        self.assembles_once = own_keys
         self.describes_by_copy = describes_by_copy
         self.settle_s = settle_s
         self.survey = MemorySurvey(self)

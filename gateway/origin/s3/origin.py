@@ -71,6 +71,7 @@ class S3Origin:
         self.md5_etags = profile.md5_etags
         self.confirms_checksums = profile.md5_etags and profile.checksum_headers
         self.copies = profile.copy_object
+        self.assembles_once = True
         self.settle_s = settle_s
 
     async def make_bucket(self, bucket: str) -> None:

@@ -16,7 +16,7 @@ from gateway.origin.s3.failures import Refused
 from gateway.origin.s3.places import Place, parse_place
 from gateway.origin.s3.requests import Request
 from gateway.origin.s3.session import Session
-from gateway.origin.s3.settling import Settling
+from gateway.origin.s3.settling import Settling, bare
 
 _CLOCK_SLACK_S = 5  # clocks are told in whole seconds, and an answer takes its time
 
@@ -47,6 +47,8 @@ class Uploads:
             etag = parse_etag(await self._session.document(request, body, slow=True))
         except (OutcomeUnknown, Refused, BodyNotFound) as error:
             etag = await self._settling.settled(error, place.object_location, meta.write_id, size)
+            if self._profile.multipart_etags and meta.etag and bare(etag) != bare(meta.etag):  # of other parts
+                raise
         return StoredBody(place.object_location, etag)
 
     async def abort(self, place: Place, begun: Begun | None) -> None:

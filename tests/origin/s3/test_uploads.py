@@ -1,5 +1,6 @@
 """gateway/origin/s3/uploads.py: begun, put together and ended once, and what others have begun goes on."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import formatdate
 
@@ -27,6 +28,8 @@ from tests.origin.s3.origins import (
 from tests.origin.s3.proxy import Proxy
 from tests.origin.s3.scripted import NOW_S, Server, answer, refusal
 from tests.support.data import pattern
+
+UPLOAD = "b/k?uploadId=1&partNumber=1"
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -82,6 +85,19 @@ async def test_a_complete_of_an_upload_that_is_gone_is_refused():
     async with Server(refusal(404, "NoSuchUpload"), answer(404)) as server, opened(server.port) as origin:
         with pytest.raises(Refused, match="NoSuchUpload"):
             await origin.assemble("b/k?uploadId=1", [PartBody(f"b/k?uploadId=1&partNumber=1#{ID}", 1)], meta("b"))
+
+
+@pytest.mark.parametrize("profile", [FULL, PLAIN], ids=["full", "plain"])
+async def test_a_body_that_was_made_of_other_parts_is_not_taken_for_that_of_a_lost_complete(profile):
+    """A store that gives multipart objects S3's ETag says of which parts the body is."""
+    lies = answer(200, b"", 'etag: "0123456789abcdef0123456789abcdef-1"', f"x-amz-meta-anbar-write: {ID}", length=5)
+    about, parts = replace(meta("b"), etag='"00000000000000000000000000000000-1"'), [PartBody(f"{UPLOAD}#{ID}", 5)]
+    async with Server(refusal(404, "NoSuchUpload"), lies) as server, opened(server.port, profile) as origin:
+        if profile.multipart_etags:
+            with pytest.raises(Refused, match="NoSuchUpload"):
+                await origin.assemble("b/k?uploadId=1", parts, about)
+        else:
+            assert (await origin.assemble("b/k?uploadId=1", parts, about)).location == "b/k"
 
 
 def replace_part(part: PartBody, etag: str) -> PartBody:
