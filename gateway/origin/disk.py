@@ -63,6 +63,17 @@ def _stamp_of(found: os.stat_result) -> tuple[int, int, int]:
 
 
 _GROUP_ENTERS = 0o050
+_GROUP_READS = 0o640
+
+
+def open_to_group(root: Path) -> None:
+    """Give what lies below a directory the rights that it has where the group reads bodies; blocks, raises OSError."""
+    for folder, folders, names in os.walk(root):
+        for name in folders:
+            os.chmod(f"{folder}/{name}", 0o700 | _GROUP_ENTERS)
+        for name in names:
+            if not name.endswith(".json") and not name.startswith("."):  # a description, and the root's own
+                os.chmod(f"{folder}/{name}", _GROUP_READS)
 
 
 class Disk:
@@ -101,7 +112,7 @@ class Disk:
                 self._make_folders(os.path.dirname(path))
                 continue
             if self._group_read:
-                os.fchmod(fd, 0o640)
+                os.fchmod(fd, _GROUP_READS)
             return fd
         raise FileNotFoundError(path)
 
