@@ -26,7 +26,9 @@ from gateway.backup.manifest import (
 from gateway.backup.media import make_folders
 from gateway.backup.scratch import remove_left, scratch, sync_folder
 from gateway.config import ConfigError, Settings, load_settings, parse_settings, policy_files
+from gateway.origin.disk import open_to_group
 from gateway.origin.identity import IDENTITY_FILE
+from gateway.origin_settings import DirectoryOriginSettings
 from gateway.startup import StartError, only_server_of
 from gateway.store.database import StoreError
 from gateway.store.snapshot import Snapshot
@@ -61,7 +63,11 @@ def restore_backup(root: Path, config: Path, *, media: bool, told: Callable[[str
                 }
                 _require_store(drafts[settings.store.path])
                 trees = {target: _tree(stack, root, name, target, manifest, told) for name, target in origins.items()}
+                for name, target in origins.items():
+                    if _group_reads(settings, name):
+                        open_to_group(trees[target])
                 told("putting it in place")
+                os.sync()  # also the names in all directories of bodies
                 for target, tree in trees.items():
                     _move_in(tree, target)
                 for target, draft in drafts.items():
@@ -97,6 +103,11 @@ def _origins(settings: Settings, manifest: Manifest) -> dict[str, Path]:
             raise BackupError(f"the backup has the bodies of the origin {name}, which is no directory of the settings")
         found[name] = root
     return found
+
+
+def _group_reads(settings: Settings, name: str) -> bool:
+    origin = settings.origins[name]
+    return isinstance(origin, DirectoryOriginSettings) and origin.group_read
 
 
 def _files(config: Path, settings: Settings, manifest: Manifest) -> Iterator[tuple[Path, BackedUpFile]]:

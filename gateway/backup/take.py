@@ -3,16 +3,18 @@
 The order is what makes it so. First all bodies that the catalog names are kept (see media.py), which may take long, and
 then those that came meanwhile. Then the store stands still for as long as it takes to keep the last few: whatever the
 catalog names at that moment cannot have been removed yet, since a row goes before its body. That moment is the one
-that is backed up; the store goes on while its copy is written. A body that is not there although nobody commits was
-lost before, and is named in the manifest.
+that is backed up; the store goes on while its copy is written. Where there are too many to find them in time, the rest
+is kept while the store goes on, and only a body that was removed meanwhile makes all this happen once more. A body that
+is not there although nobody commits was lost before, and is named in the manifest.
 """
 
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from gateway import __version__
@@ -37,7 +39,7 @@ from gateway.origin.errors import OriginError
 from gateway.origin.identity import IDENTITY_FILE, read_identity
 from gateway.private_files import NotPrivate, read_private
 from gateway.store.database import StoreError
-from gateway.store.snapshot import NamedBody, Snapshot
+from gateway.store.snapshot import NamedBody, Snapshot, TimeIsUp
 
 _STILL_S = 4.0  # writers wait ten seconds for the lock
 _QUICK_S = 0.25
@@ -148,11 +150,11 @@ class _Bodies:
         suspects: list[NamedBody] = []
         for _ in range(_MOST_TRIES):
             self._told("waiting for the store to stand still")
-            if self._keep_the_rest(since_s, suspects):
-                self._told("looking whether every body is kept")
-                suspects = [body for body in self._named() if not self._keep(body) and not self._is_lost(body)]
-                if not suspects:
-                    return self._told_lost()
+            self._keep_the_rest(since_s, suspects)
+            self._told("looking whether every body is kept")
+            suspects = [body for body in self._named() if not self._keep(body) and not self._is_lost(body)]
+            if not suspects:
+                return self._told_lost()
         raise BackupError("too much is written for a backup that keeps the media: try again when there is less to do")
 
     def _keep_most(self) -> int:
@@ -169,20 +171,17 @@ class _Bodies:
                 break
         return last_s
 
-    def _keep_the_rest(self, since_s: int, suspects: list[NamedBody]) -> bool:
-        """Look at the store while it stands still, and keep what it names; False where that takes too long."""
-        with self._snapshot.still():
+    def _keep_the_rest(self, since_s: int, suspects: list[NamedBody]) -> None:
+        """Look at the store while it stands still, and keep what it names, as far as there is time for that."""
+        with self._snapshot.still(_STILL_S):
             self._told("keeping the last bodies")
-            until_s = time.monotonic() + _STILL_S
             self._snapshot.look()
-            for body in self._named(since_s):
-                self._keep_or_lose(body)
-                if time.monotonic() > until_s:
-                    return False
-            for body in suspects:
-                if self._snapshot.names(body):
+            until_s = time.monotonic() + _STILL_S
+            with suppress(TimeIsUp):
+                for body in chain(filter(self._snapshot.names, suspects), self._named(since_s)):
                     self._keep_or_lose(body)
-        return True
+                    if time.monotonic() > until_s:
+                        return
 
     def _named(self, since_s: int = 0) -> Iterator[NamedBody]:
         return (body for body in self._snapshot.bodies(since_s) if body.origin in self._kept)

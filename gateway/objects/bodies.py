@@ -163,7 +163,11 @@ def origin_failed(error: OriginError, origin: str) -> S3Error:
 
 
 async def _take_small(writing: Writing, body: IncomingBody, meta: BodyMeta | None, keep: Algorithm | None) -> Digests:
-    data = b"".join([bytes(piece) async for piece in body.pieces])
+    pieces: list[bytes | bytearray | memoryview] = []
+    async for piece in body.pieces:
+        _gather(pieces, piece)
+    data = b"".join(pieces)
+    pieces.clear()
     # A part has no checksum at the origin: there all of an upload's must be of the kind that it was begun with.
     confirmed = writing.origin.confirms_checksums and meta is not None
     measure = _Measure(body.claims, keep, md5=not confirmed)

@@ -24,6 +24,7 @@ from gateway.origin.errors import OriginError
 _MANIFEST = "manifest.json"
 _META = "meta.json"
 _LEAVING = ".leaving"  # no segment of a body's path begins with a dot
+_MOST_KNOWN = 10_000  # directories
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -63,6 +64,17 @@ def _stamp_of(found: os.stat_result) -> tuple[int, int, int]:
 
 
 _GROUP_ENTERS = 0o050
+_GROUP_READS = 0o640
+
+
+def open_to_group(root: Path) -> None:
+    """Give what lies below a directory the rights that it has where the group reads bodies; blocks, raises OSError."""
+    for folder, folders, names in os.walk(root):
+        for name in folders:
+            os.chmod(f"{folder}/{name}", 0o700 | _GROUP_ENTERS)
+        for name in names:
+            if not name.endswith(".json") and not name.startswith("."):  # a description, and the root's own
+                os.chmod(f"{folder}/{name}", _GROUP_READS)
 
 
 class Disk:
@@ -78,6 +90,7 @@ class Disk:
         self._group_read = group_read
         self._durable = durable
         self._leaving = f"{self._root}/{_LEAVING}"
+        self._safe: set[str] = set()  # directories whose own names are known to be on the disk
         os.makedirs(root, mode=0o700, exist_ok=True)
         if group_read:
             os.chmod(root, stat.S_IMODE(os.stat(root).st_mode) | _GROUP_ENTERS)
@@ -106,7 +119,7 @@ class Disk:
                 self._make_folders(os.path.dirname(path))
                 continue
             if self._group_read:
-                os.fchmod(fd, 0o640)
+                os.fchmod(fd, _GROUP_READS)
             return fd
         raise FileNotFoundError(path)
 
@@ -135,7 +148,7 @@ class Disk:
                 write_all(beside, _meta_text(meta))
             finally:
                 os.close(beside)
-        self._sync_folder(os.path.dirname(path))
+        self._sync_up(os.path.dirname(path))
 
     def write_meta(self, folder: str, meta: BodyMeta) -> None:
         """Write, or replace, what lies in a multipart object's directory."""
@@ -196,19 +209,36 @@ class Disk:
         return False
 
     def _make_folders(self, folder: str) -> None:
-        """Make a directory and those above it; where somebody removes one meanwhile, the caller tries again."""
+        """Make a directory and those above it; where somebody removes one meanwhile, the caller tries again.
+
+        `finish` makes them safe, as it must anyway: whoever finds one may be done before the one who has made it.
+        """
         missing = [folder]
         while not os.path.isdir(parent := os.path.dirname(missing[-1])):
             missing.append(parent)
         for path in reversed(missing):
+            self._safe.discard(path)
             try:
-                with contextlib.suppress(FileExistsError):  # whoever made it may not have synced it yet
+                with contextlib.suppress(FileExistsError):
                     os.mkdir(path, 0o700)
                     if self._group_read:
                         os.chmod(path, 0o700 | _GROUP_ENTERS)
-                self._sync_folder(os.path.dirname(path))
             except FileNotFoundError:
                 return
+
+    def _sync_up(self, folder: str) -> None:
+        """Make the names in a directory safe, and its own, and those of the directories above it."""
+        if not self._durable:
+            return
+        self._sync_folder(folder)
+        unknown: list[str] = []
+        while len(folder) > len(self._root) and folder not in self._safe:
+            unknown.append(folder)
+            folder = os.path.dirname(folder)
+            self._sync_folder(folder)
+        if len(self._safe) + len(unknown) > _MOST_KNOWN:
+            self._safe.clear()
+        self._safe.update(unknown)
 
     def _sync_folder(self, folder: str) -> None:
         if not self._durable:
@@ -240,6 +270,7 @@ class Disk:
     def _remove_empty(self, folder: str) -> None:
         """Remove directories that have become empty, up to the root."""
         while len(folder) > len(self._root):
+            self._safe.discard(folder)  # before it is gone: who makes it anew must not believe in it
             try:
                 os.rmdir(folder)
             except FileNotFoundError:  # never made, or removed by somebody else: those above it may be empty

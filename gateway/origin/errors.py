@@ -59,6 +59,10 @@ class AllBusy(NotReached):
     """All connections that there may be are in use, and none came free in time: that says nothing of the origin."""
 
 
+class GaveWay(OriginError):
+    """Others needed the connection of an answer that nobody read on: what is left of it must be asked for again."""
+
+
 class ConnectionBroken(OriginError):
     """A connection died after something was sent and before the answer was complete.
 

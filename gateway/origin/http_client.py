@@ -21,6 +21,10 @@ __all__ = ["Deadlines", "EarlyAnswer", "Endpoint", "HttpClient", "Response", "Up
 MOST_EARLY: Final = 64 << 10
 """Bytes of an early answer that are kept; what S3 says is a short document."""
 
+STALLED_S: Final = 1.0
+"""Where requests queue for a connection, an answer that nobody reads on for so long gives its own up."""
+
+_LOOK_S: Final = 0.25
 _CLOSED = "the client is closed"
 
 
@@ -75,6 +79,7 @@ class HttpClient:
         self._name = f"{endpoint.host}:{endpoint.port}"
         self._free = most_connections  # requests that may have a connection; while it is positive nobody queues
         self._queue: deque[asyncio.Future[None]] = deque()
+        self._looking: asyncio.TimerHandle | None = None
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._closed = False
@@ -121,6 +126,8 @@ class HttpClient:
     async def close(self) -> None:
         """Break off whatever is going on; returns once every connection is closed."""
         self._closed = True
+        if self._looking is not None:
+            self._looking.cancel()
         for waiter in self._queue:
             if not waiter.done():
                 waiter.set_exception(NotReached(f"{self._name}: {_CLOSED}"))
@@ -149,6 +156,8 @@ class HttpClient:
         """Wait for a request to end, first come, first served."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append(waiter)
+        if self._looking is None:
+            self._make_room()
         try:
             async with asyncio.timeout(self._deadlines.connect_s):
                 await waiter
@@ -160,6 +169,21 @@ class HttpClient:
             if isinstance(error, TimeoutError):
                 raise AllBusy(f"{self._name}: all connections were busy") from error
             raise
+
+    def _make_room(self) -> None:
+        """Have as many stalled answers give way as requests queue, the longest stalled first; and look again soon.
+
+        Clients who take their time may be many more than there are connections, and must not keep the others waiting.
+        """
+        self._looking = None
+        waiting = sum(not waiter.done() for waiter in self._queue)
+        if not waiting:
+            return
+        loop = asyncio.get_running_loop()
+        stalled = [each for each in self._open if 0.0 < each.stalled_since <= loop.time() - STALLED_S]
+        for connection in sorted(stalled, key=lambda each: each.stalled_since)[:waiting]:
+            connection.give_way()
+        self._looking = loop.call_later(_LOOK_S, self._make_room)
 
     def _at_hand(self) -> Connection | None:
         while self._idle:

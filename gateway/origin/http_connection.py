@@ -13,7 +13,7 @@ import socket
 from collections import deque
 from typing import Final, Protocol, cast
 
-from gateway.origin.errors import BadResponse, ConnectionBroken, OriginError, Phase, TooSlow
+from gateway.origin.errors import BadResponse, ConnectionBroken, GaveWay, OriginError, Phase, TooSlow
 from gateway.origin.http_response import ResponseReader
 from gateway.stream_memory import LARGE, SMALL, StreamMemory
 
@@ -148,6 +148,16 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self.drop()
 
+    @property
+    def stalled_since(self) -> float:
+        """Since when nobody reads what it receives, by the loop's clock, and could do without it; 0: it is needed."""
+        return self._response.stalled_since if self._response is not None else 0.0
+
+    def give_way(self) -> None:
+        """Serve others; whoever has read so far asks for the rest when it is wanted."""
+        if self._response is not None:
+            self._response.give_way()
+
     def drop(self) -> None:
         self._pool.unfit(self)
         self.transport.abort()  # close() would wait for a buffer, or for a TLS shutdown, that may never end
@@ -189,11 +199,12 @@ class Response:
     end or calls close(). One reader at a time.
 
     The last piece that was read counts as held until the next one is asked for: then its reader is done with it.
+    `resumable`: its reader can ask for the rest again, so where others need the connection it may raise GaveWay.
     """
 
     __slots__ = (
-        "_connection", "_counted", "_error", "_gap_s", "_held", "_lent", "_memory", "_offset", "_paused", "_phase",
-        "_pieces", "_waiter", "headers", "length", "patience_s", "reader", "status", "unwritten",
+        "_connection", "_counted", "_error", "_gap_s", "_held", "_lent", "_memory", "_offset", "_paused", "_paused_at",
+        "_phase", "_pieces", "_waiter", "headers", "length", "patience_s", "reader", "resumable", "status", "unwritten",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, gap_s: float, *, bodyless: bool) -> None:
@@ -203,6 +214,7 @@ class Response:
         self.reader = ResponseReader(bodyless=bodyless)
         self.unwritten = 0  # bytes of the request that its writer still has
         self.patience_s = gap_s
+        self.resumable = False
         self._connection: Connection | None = connection
         self._gap_s = gap_s
         self._error: OriginError | None = None
@@ -213,6 +225,7 @@ class Response:
         self._counted = 0  # bytes of large pieces that are held, or were read last
         self._lent = 0  # those that were read last
         self._paused = False
+        self._paused_at = 0.0
         self._phase = Phase.READ
         self._waiter: asyncio.Future[None] | None = None
         connection.begin(self)
@@ -272,6 +285,20 @@ class Response:
         """More may come."""
         return self._connection is not None
 
+    @property
+    def stalled_since(self) -> float:
+        """Since when the origin is made to wait for a reader who could do without this connection; 0: it is not."""
+        return self._paused_at if self._paused and self.resumable else 0.0
+
+    def give_way(self) -> None:
+        """Keep neither the connection nor what is held: there may be any number of slow readers."""
+        self._pieces.clear()
+        self._offset = self._held = 0
+        self._memory.give(self._counted - self._lent)
+        self._counted = self._lent
+        name = self._connection.name if self._connection is not None else ""
+        self.fail(GaveWay(f"{name}: others needed the connection of an answer that nobody read on"))
+
     async def wait(self, phase: Phase, patience_s: float) -> None:
         """Wait until something happens; raises what went wrong."""
         connection = self._connection
@@ -330,6 +357,7 @@ class Response:
                 connection.end(keep=reader.may_keep and not self.unwritten)
             elif self._held > MOST_HELD and not self._paused:
                 self._paused = True
+                self._paused_at = connection.loop.time()
                 connection.transport.pause_reading()
         self.wake()
 

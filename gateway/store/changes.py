@@ -53,8 +53,8 @@ class ChangeCounter:
         begun, ended = _COUNTERS.unpack_from(self._map)
         if begun != ended:  # somebody died between the two: count that commit as ended
             ended = begun
-        self._own += 1  # before the map, so that the check can only err towards "unchanged by others"
         _COUNTERS.pack_into(self._map, 0, begun + 1, ended)
+        self._own += 1  # after the map: a look between the two takes our commit for somebody's, and overlooks nobody's
 
     def end(self) -> None:
         """Our commit has happened, or has failed; the caller holds the lock."""

@@ -5,8 +5,10 @@ connection, copies just that (https://sqlite.org/backup.html). `still` keeps eve
 that write transactions go through; meanwhile no body that the catalog names can be removed, since its row goes first.
 """
 
+import math
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from gateway.store.migrate import require_ours
 
 _LOCK_TIMEOUT_S = 30.0
 _BUSY_TIMEOUT_S = 10.0
+_CLOCK_STEPS = 10_000  # of SQLite's machine: less than a millisecond, and more than `look` takes
 _BODIES = """
     SELECT bucket, key, size, origin, location, '' FROM objects WHERE modified_s >= ?1
     UNION ALL SELECT u.bucket, u.key, p.size, u.origin, p.location, u.upload_id FROM upload_parts p
@@ -27,6 +30,10 @@ _BODIES = """
 _OBJECT = "SELECT 1 FROM objects WHERE bucket = ? AND key = ? AND origin = ? AND location = ?"
 _PART = """SELECT 1 FROM upload_parts p JOIN uploads u ON u.upload_id = p.upload_id
            WHERE p.upload_id = ? AND u.origin = ? AND p.location = ? AND u.state != 'done'"""
+
+
+class TimeIsUp(Exception):
+    """The store has stood still for as long as it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +93,12 @@ class Snapshot:
             self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
 
     @contextmanager
-    def still(self) -> Iterator[None]:
-        """Within it nobody commits: keep it short. Raises StoreError where the lock cannot be had."""
+    def still(self, most_s: float = math.inf) -> Iterator[None]:
+        """Within it nobody commits: keep it short. Raises StoreError where the lock cannot be had.
+
+        After `most_s` seconds what is read raises TimeIsUp, also where it has found nothing yet: looking for it may
+        mean reading all the catalog.
+        """
         if self._changes is None:  # a copy: nobody does
             yield
             return
@@ -95,9 +106,12 @@ class Snapshot:
             self._changes.lock(_LOCK_TIMEOUT_S)
         except LockTimeout as error:
             raise StoreError(str(error)) from None
+        until_s = time.monotonic() + most_s
+        self._connection.set_progress_handler(lambda: time.monotonic() > until_s, _CLOCK_STEPS)
         try:
             yield
         finally:
+            self._connection.set_progress_handler(None, 0)
             self._changes.unlock()
 
     def bodies(self, since_s: int = 0) -> Iterator[NamedBody]:
@@ -157,4 +171,6 @@ def _store_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            raise TimeIsUp from error
         raise StoreError(f"the store could not be read: {error}") from error

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backup import take as take_module
 from gateway.backup.manifest import Contents
 from gateway.backup.scratch import scratch
 from gateway.backup.take import Wanted, take_backup
@@ -129,6 +130,18 @@ def test_nobody_can_commit_while_the_last_bodies_are_kept(caller, running, tmp_p
     writing.join()
     assert bodies(tmp_path / "backup") == OLD
     assert caller.get(BUCKET, "c").body == b"new c"
+
+
+def test_where_there_is_no_time_to_stand_still_the_backup_is_whole_all_the_same(caller, running, tmp_path, monkeypatch):
+    """What was not kept then is kept while others write; what was removed before that makes it look again."""
+    monkeypatch.setattr(take_module, "_STILL_S", -1.0)
+    at = {
+        "waiting for the store to stand still": lambda: caller.put(BUCKET, "c", b"new c"),
+        "looking whether every body is kept": lambda: remove(caller, "c"),
+        "copying the store": lambda: remove(caller, "a"),
+    }
+    take(running, tmp_path / "backup", at)
+    assert bodies(tmp_path / "backup") == OLD
 
 
 def put_as_of_old(gateway: Gateway, caller: Caller, key: str) -> None:

@@ -486,6 +486,31 @@ def test_what_a_dead_process_was_writing_is_removed(path):
     blocks.close()
 
 
+@pytest.mark.parametrize("name", ["usage", "claims"])
+def test_where_it_cannot_be_made_ready_again_blocks_are_claimed_and_read_as_before(path, name):
+    """As when all descriptors are in use: whoever asks for a block meanwhile must not fail of it."""
+    blocks = Blocks(path, 1 << 20)
+    blocks.prepare()
+    block = block_name(bytes(20), 0)
+    opened = blocks.write(block, [b"x"], b"m\0k", 1, lambda: True)
+    assert opened is not None
+    os.close(opened.fd)
+    os.rename(path / name, path / "aside")
+    (path / name).mkdir()
+    with pytest.raises(OSError):
+        blocks.prepare()
+    assert blocks.claim(block)
+    blocks.unclaim(block)
+    os.close(blocks.open(block).fd)
+    assert blocks.used() == 4096
+    (path / name).rmdir()
+    os.rename(path / "aside", path / name)
+    blocks.prepare()
+    assert blocks.remove(block)
+    blocks.close()
+    assert blocks.claim(block), "nobody is kept out"
+
+
 def test_two_processes_do_not_claim_one_block(path):
     one, two = Blocks(path, 1 << 20), Blocks(path, 1 << 20)
     one.prepare()

@@ -1,9 +1,12 @@
 """X01, X02, X25, X43, X44 over an S3 origin: clients that vanish, race or crawl; the origin is left as clean as we are."""
 
 import hashlib
+import random
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -263,3 +266,27 @@ def test_x02_a_client_that_leaves_while_the_origin_is_stalled_frees_it(
     stall.wait_reached()
     connection.reset()
     assert eventually(lambda: all(entry.ended for entry in origin.journal), within_s=10)
+
+
+def test_readers_who_take_nothing_keep_no_connections_from_others_and_get_it_all_in_the_end(
+    tmp_path: Path, origin: ScriptedOrigin
+):
+    large = random.Random(1).randbytes(24 * MIB)
+    with s3_gateway(tmp_path, origin, settings={"limits": {"write_timeout_s": 60.0}}, max_connections=2) as gateway:
+        caller = Caller.of(gateway)
+        caller.put(BUCKET, "film", large)
+        caller.put(BUCKET, "small", b"small")
+        stalled = [Connection.open(caller.host, caller.port, receive_buffer=4096) for _ in range(4)]
+        try:
+            for connection in stalled:
+                connection.send(caller.signed("GET", f"/{BUCKET}/film").encode())
+                connection.fill()
+            for number in range(3):
+                assert caller.get(BUCKET, "small").body == b"small"
+                caller.put(BUCKET, f"other-{number}", b"x")
+            for connection in stalled:
+                connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+                assert connection.answer().body == large
+        finally:
+            for connection in stalled:
+                connection.close()

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -52,6 +53,19 @@ async def test_pieces_may_be_of_any_kind_of_bytes_and_reused_by_who_gave_them(ho
     digests = await taken(house, origin, IncomingBody(len(wanted), pieces()))
     assert digests.md5 == hashlib.md5(wanted).digest()
     assert origin.bodies["place"] == wanted
+
+
+async def test_a_small_body_takes_no_more_memory_when_it_comes_two_bytes_at_a_time(house, origin):
+    """Of one in large pieces its bytes are counted twice; each small piece would cost twenty times its bytes."""
+    body = pattern(house.rooms.limits.small_body)
+    tracemalloc.start()
+    try:
+        await taken(house, origin, body_of(body, piece=2))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert origin.bodies == {"place": body}
+    assert peak < 4 * len(body)
 
 
 async def test_the_last_bytes_are_held_back_until_the_claims_hold(house, origin):

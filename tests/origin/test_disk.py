@@ -69,6 +69,29 @@ def test_a_body_whose_check_fails_is_never_begun(disk, root):
     assert names_in(root) == set()
 
 
+def test_a_body_is_safe_in_directories_that_somebody_else_has_made_and_not_synced_yet(disk, root, monkeypatch):
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(fd: int) -> None:
+        synced.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), root))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    (root / "b/x").mkdir(parents=True)
+    first = stored(disk, "b/x/k@w1")
+    assert synced == ["b/x/k@w1", "b/x", "b", "."]
+    synced.clear()
+    second = stored(disk, "b/x/k@w2")
+    assert synced == ["b/x/k@w2", "b/x"], "it is known to be safe from now on"
+    synced.clear()
+    for path in (first, second):
+        disk.remove(path)
+    (root / "b/x").mkdir(parents=True)
+    stored(disk, "b/x/k@w3")
+    assert synced == ["b/x/k@w3", "b/x", "b", "."], "and it is another one now"
+
+
 def test_what_is_not_durable_is_never_synced(root, monkeypatch):
     def never(_fd: int) -> None:
         raise AssertionError("synced")

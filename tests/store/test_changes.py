@@ -1,15 +1,18 @@
 """The count of commits: nobody misses a commit of somebody else, and nobody is disturbed by their own."""
 
+import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.store import changes
 from gateway.store.changes import ChangeCounter, LockTimeout
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,6 +153,36 @@ def test_a_commit_of_somebody_else_is_not_missed_while_our_own_writer_commits(ou
         writer.join()
         sys.setswitchinterval(before)
     assert missed == 0
+
+
+class LooksAtEachWrite:
+    """The counters' format; somebody looks just before and just after they are written."""
+
+    def __init__(self, counters: struct.Struct, look: Callable[[], None]) -> None:
+        self._counters = counters
+        self._look = look
+        self.size, self.unpack_from = counters.size, counters.unpack_from
+
+    def pack_into(self, *args: Any) -> None:
+        self._look()
+        self._counters.pack_into(*args)
+        self._look()
+
+
+def test_a_look_in_the_middle_of_our_own_commit_sees_the_one_of_somebody_else_before_it(ours, theirs, monkeypatch):
+    seen: list[bool] = []
+    watched = LooksAtEachWrite(changes._COUNTERS, lambda: seen.append(ours.changed_elsewhere()))
+    commit(theirs)
+    ours.lock(1.0)
+    monkeypatch.setattr(changes, "_COUNTERS", watched)
+    ours.begin()
+    monkeypatch.undo()
+    assert seen[0], "whoever was told of that commit must not read what was before it"
+    ours.end()
+    ours.unlock()
+    assert not ours.changed_elsewhere()
+    commit(theirs)
+    assert ours.changed_elsewhere()
 
 
 def test_one_at_a_time_holds_the_lock(ours, theirs):

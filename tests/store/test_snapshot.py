@@ -7,10 +7,11 @@ from contextlib import closing
 
 import pytest
 
+from gateway.store import snapshot as snapshot_module
 from gateway.store.database import Database, StoreError
 from gateway.store.migrate import migrations
 from gateway.store.records import Intent, ObjectRecord, UploadPart, UploadRecord
-from gateway.store.snapshot import NamedBody, Snapshot
+from gateway.store.snapshot import NamedBody, Snapshot, TimeIsUp
 from tests.support.house import MEDIA
 
 
@@ -90,6 +91,18 @@ async def test_nobody_commits_while_it_stands_still(store, snapshot):
     await writing
     snapshot.look()
     assert keys(snapshot) == ["a", "b"]
+
+
+async def test_after_its_time_it_reads_no_more_and_is_the_store_of_that_moment_still(store, snapshot, monkeypatch):
+    """Also where nothing is found that could be counted: nobody may commit before the search is over."""
+    monkeypatch.setattr(snapshot_module, "_CLOCK_STEPS", 100)
+    for number in range(50):
+        await put(store, f"{number:02}")
+    snapshot.look()
+    with snapshot.still(-1.0), pytest.raises(TimeIsUp):
+        keys(snapshot, since_s=1000)
+    await put(store, "later")
+    assert keys(snapshot) == [f"{number:02}" for number in range(50)]
 
 
 def test_what_is_no_store_is_refused(tmp_path):

@@ -8,7 +8,7 @@ import re
 from typing import Protocol
 
 from gateway.origin.base import FileRegion
-from gateway.origin.errors import OriginDown, OriginError, OutcomeUnknown
+from gateway.origin.errors import GaveWay, OriginDown, OriginError, OutcomeUnknown
 from gateway.origin.http_client import EarlyAnswer, Response, Upload
 from gateway.origin.s3.requests import Request
 
@@ -30,7 +30,10 @@ class Writing(Protocol):
 
 
 class S3Reader:
-    """An open body: one answer, read from its beginning to its end; a jump asks again."""
+    """An open body: one answer, read from its beginning to its end; a jump asks again.
+
+    So does a reader who took nothing for so long that others got its connection; by the ETag it is the same body.
+    """
 
     plain_file: None = None
 
@@ -43,13 +46,18 @@ class S3Reader:
         self._location = location
         self._etag = etag
         self._response = response
+        self._response.resumable = etag is not None
         self._offset = offset
         self._end = None if size is None else offset + size
 
     async def read(self, offset: int, size: int) -> bytes:
         if offset != self._offset:
             await self._jump(offset)
-        data = await self._response.read(size)
+        try:
+            data = await self._response.read(size)
+        except GaveWay:
+            await self._jump(offset)
+            data = await self._response.read(size)
         if not data:
             raise OriginError(f"{self._location}: the body ended early")
         self._offset += len(data)
@@ -65,6 +73,7 @@ class S3Reader:
         self._response.close()
         left = None if self._end is None else max(self._end - offset, 0)
         self._response = await self._origin.read_from(self._location, self._etag, offset, left or None)
+        self._response.resumable = self._etag is not None
         self._offset = offset
 
 

@@ -11,6 +11,7 @@ from gateway.origin.providers import PROVIDERS, Upstream
 from gateway.origin.s3.session import Session
 from gateway.origin_settings import Endpoint
 from gateway.sigv4.model import SecretAccessKey
+from gateway.stream_memory import StreamMemory
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ def session_to(
     provider: str = "minio",
     connect_s: float = 2.0,
     most_connections: int = 8,
+    memory: StreamMemory | None = None,
 ) -> Session:
     upstream = Upstream(Endpoint(scheme="http", host="127.0.0.1", port=port), "us-east-1", "path", PROVIDERS[provider])
     return Session(
@@ -177,4 +179,5 @@ def session_to(
         most_connections=most_connections,
         tls=None,
         clock=clock,
+        memory=memory,
     )

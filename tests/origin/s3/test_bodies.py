@@ -1,18 +1,25 @@
 """Readers and writers of an S3 origin: one answer at a time, and an ETag that is looked at."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from gateway.origin import http_client
 from gateway.origin.errors import OriginDown, OriginError, OutcomeUnknown
 from gateway.origin.http_client import Response, Upload
 from gateway.origin.s3.bodies import S3Reader, S3Writer, check_etag
 from gateway.origin.s3.places import Place
 from gateway.origin.s3.requests import UNSIGNED_PAYLOAD, Request
+from gateway.stream_memory import StreamMemory
 from tests.origin.s3.scripted import HANGS, Server, Step, all_arrived, answer, session_to
+from tests.support.house import read_to_the_end
 
 MD5 = '"5d41402abc4b2a76b9719d911017c592"'
 BODY = b"0123456789"
+LARGE = bytes(range(256)) * (8 << 12)
+"""More than the kernel takes in for a reader who reads nothing."""
+
 PUT = Request("PUT", Place("b", "k"), "", {}, UNSIGNED_PAYLOAD, 5)
 
 
@@ -41,8 +48,8 @@ def test_an_etag_is_the_md5_where_it_should_be(found, md5, md5_etags, fine):
 class Ranges:
     """What a reader asks for, and the answers it gets."""
 
-    def __init__(self, port: int) -> None:
-        self.session = session_to(port)
+    def __init__(self, port: int, **more: Any) -> None:
+        self.session = session_to(port, **more)
         self.asked: list[tuple[int, int | None]] = []
 
     async def read_from(self, location: str, etag: str | None, offset: int, size: int | None) -> Response:
@@ -76,6 +83,43 @@ async def test_a_jump_in_a_body_of_unknown_end_or_past_the_end_asks_for_all_that
         reader = await ranges.opened(0, 5)
         reader.close()
         assert ranges.asked == [(0, None), (7, None), (0, 5)]
+        await ranges.session.close()
+
+
+async def test_readers_who_take_their_time_give_way_to_others_and_read_on_later(monkeypatch):
+    monkeypatch.setattr(http_client, "STALLED_S", 0.0)
+    memory = StreamMemory()
+    before = memory.left
+    async with Server(answer(200, LARGE), answer(200, LARGE)) as server:
+        ranges = Ranges(server.port, most_connections=2, memory=memory)
+        slow = [await ranges.opened(0, len(LARGE)) for _ in range(2)]
+        read = [await reader.read(0, 100) for reader in slow]
+        server.script += [Step(answer(200, b"other"))] * 3
+        server.script.append(Step(answer(200, LARGE[len(read[0]) :])))
+        async with asyncio.timeout(20):
+            for _ in range(3):
+                other = await ranges.opened(0, 5)
+                assert await other.read(0, 5) == b"other"
+                other.close()
+            for reader, begun in zip(slow, read, strict=True):
+                assert begun + await read_to_the_end(reader, len(begun), len(LARGE) - len(begun)) == LARGE
+                reader.close()
+        assert ranges.asked[5:] == [(len(read[0]), len(LARGE) - len(read[0]))], "one gave way, and no more than that"
+        assert memory.left == before
+        await ranges.session.close()
+
+
+async def test_a_reader_of_what_may_have_become_another_body_keeps_its_connection(monkeypatch):
+    """Without an ETag nobody could tell whether the rest is of the same body."""
+    monkeypatch.setattr(http_client, "STALLED_S", 0.0)
+    async with Server(answer(200, LARGE)) as server:
+        ranges = Ranges(server.port, most_connections=1, connect_s=0.3, retries=0)
+        reader = S3Reader(ranges, "b/k", None, await ranges.read_from("b/k", None, 0, None), 0, None)
+        begun = await reader.read(0, 100)
+        with pytest.raises(OriginDown):
+            await ranges.opened(0, 5)
+        assert begun + await read_to_the_end(reader, len(begun), len(LARGE) - len(begun)) == LARGE
+        reader.close()
         await ranges.session.close()
 
 
