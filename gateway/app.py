@@ -27,6 +27,7 @@ from gateway.store.key_ring import load_key_ring
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
 from gateway.web.call import Services
+from gateway.web.rates import Rates
 
 _log = logging.getLogger("anbar")
 
@@ -54,7 +55,8 @@ async def build_services(settings: Settings, *, beside: bool = False) -> AsyncIt
                 await recover(rooms)
             rulebook = await (_rulebook_beside(settings, store) if beside else _open_rulebook(settings, store))
             async with _keepers(settings, rooms, rulebook, beside=beside):
-                yield Services(settings, store, rooms, rulebook, verifier_of(settings), SessionTokens(ring))
+                verifier, rates = verifier_of(settings), key_rates_of(settings)
+                yield Services(settings, store, rooms, rulebook, verifier, SessionTokens(ring), rates)
             await _sweep_once_more(rooms, beside=beside)
     finally:
         await database.close()
@@ -115,3 +117,7 @@ async def _load_buckets(store: Store, rulebook: Rulebook) -> Iterator[Bucket]:
 def verifier_of(settings: Settings) -> Verifier:
     server = settings.server
     return Verifier(server.regions, server.sigv2, server.public_hosts, domains=server.domains)
+
+
+def key_rates_of(settings: Settings) -> Rates | None:
+    return Rates.shared(settings.limits.requests_per_key, settings.server.worker_count)

@@ -26,6 +26,7 @@ from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
 from gateway.web.client_address import client_address, is_trusted
 from gateway.web.connection import Request
+from gateway.web.rates import Rates
 
 _SOMEBODY: Final = "\0"  # the name of no uploader
 _LIST: Final = "s3:ListBucket"
@@ -42,6 +43,7 @@ class Services:
     rulebook: Rulebook
     verifier: Verifier
     sessions: SessionTokens
+    key_rates: Rates | None  # of each access key, its sessions included
 
 
 @dataclass(frozen=True, slots=True)
