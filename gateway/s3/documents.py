@@ -13,7 +13,7 @@ from lxml import etree
 
 from gateway.errors import Code, S3Error
 from gateway.s3.acl import Grant
-from gateway.s3.address import validate_key
+from gateway.s3.address import MAX_KEY_BYTES
 from gateway.s3.checksums import parse_checksum_algorithm, parse_checksum_value
 from gateway.s3.conditions import quoted_etag
 from gateway.s3.headers import parse_http_date, parse_iso_date, validate_tags
@@ -31,6 +31,7 @@ _ENCODING = re.compile(rb"<\?xml[^>]{0,200}?\sencoding\s{0,9}=\s{0,9}[\"']([^\"'
 _LONG_TAG = re.compile(rb"<[^<>]{8192}")
 _DIGITS = re.compile(r"[0-9]{1,18}\Z")
 _XML_SPACE = " \t\r\n"
+_LONGEST_KEY = 4 * MAX_KEY_BYTES  # characters; a thousand of them come back in the answer
 _CHECKSUM = re.compile(r"Checksum([A-Z0-9]{1,16})\Z")
 
 
@@ -66,7 +67,8 @@ def parse_delete(body: bytes) -> DeleteRequest:
     """DeleteObjects: 1 to 1,000 objects.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
-    Raises S3Error: MalformedXML, and what validate_key raises.
+    A key that no object can have is refused where it is deleted, by itself.
+    Raises S3Error: MalformedXML, KeyTooLongError (a key that no answer should repeat).
     """
     objects: list[DeleteTarget] = []
     quiet: bool | None = None
@@ -245,7 +247,8 @@ def _delete_target(element: Any) -> DeleteTarget:
     key = fields.pop("Key", "")
     if not key or not fields.keys() <= {"VersionId", "ETag", "LastModifiedTime", "Size"}:
         raise S3Error(Code.MalformedXML)
-    validate_key(key)
+    if len(key) > _LONGEST_KEY:
+        raise S3Error(Code.KeyTooLongError, Size=len(key.encode()), MaxSizeAllowed=MAX_KEY_BYTES)
     modified, size, etag = fields.get("LastModifiedTime"), fields.get("Size"), fields.get("ETag")
     return DeleteTarget(
         key,

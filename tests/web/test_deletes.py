@@ -20,6 +20,20 @@ role = "uploader"
 """
 
 
+def test_a_key_that_no_object_can_have_is_refused_by_itself_and_the_others_are_deleted(tmp_path: Path):
+    impossible = {"a/../b": "InvalidURI", "tab\tbed": "InvalidURI", "é" * 513: "KeyTooLongError"}
+    with Gateway(tmp_path) as gateway:
+        ops = Caller.of(gateway)
+        for key in ("first", "last"):
+            ops.put("demo-media", key, b"bytes")
+        document = delete_document(["first", *impossible, "last"])
+        answer = ops.call("POST", "/demo-media?delete=", document, [("Content-MD5", content_md5(document))])
+        told = parse_xml(answer.body)
+        assert (answer.status, texts(told, "Deleted/Key")) == (200, ["first", "last"]), answer
+        assert dict(zip(texts(told, "Error/Key"), texts(told, "Error/Code"), strict=True)) == impossible
+        assert ops.keys("demo-media") == []
+
+
 def test_the_audit_counts_every_object_that_somebody_was_not_let_delete(tmp_path: Path):
     with Gateway(tmp_path, policies={"demo": POLICY, "other": OTHER_POLICY}) as gateway:
         ops = Caller.of(gateway)

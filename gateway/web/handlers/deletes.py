@@ -4,6 +4,7 @@ import asyncio
 
 from gateway.errors import Code, S3Error
 from gateway.objects.delete import delete_object
+from gateway.s3.address import validate_key
 from gateway.s3.conditions import WriteCondition
 from gateway.s3.documents import DeleteTarget, parse_delete
 from gateway.s3.operations import actions_of
@@ -39,6 +40,7 @@ async def delete_objects(call: Call) -> Answer:
 
 async def _delete(call: Call, target: DeleteTarget) -> DeleteFailure | None:
     try:
+        validate_key(target.key)
         if target.version_id not in (None, NULL_VERSION):
             raise S3Error(Code.NoSuchVersion, Key=target.key)
         if target.last_modified_s is not None or target.size is not None:
