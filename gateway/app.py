@@ -26,6 +26,7 @@ from gateway.store.database import Database
 from gateway.store.key_ring import load_key_ring
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
+from gateway.threads import Threads
 from gateway.web.call import Services
 from gateway.web.rates import Rates
 
@@ -42,6 +43,7 @@ async def build_services(settings: Settings, *, beside: bool = False) -> AsyncIt
     if not beside:
         read_folder(settings.policies.path, settings.origins)  # before anything is touched
     database = await Database.open(settings.store.path, check=not beside)
+    parsing = Threads(1, "parse")  # one large document at a time: each takes some tens of MiB
     try:
         store = Store(database, ring)
         if not beside:
@@ -56,9 +58,10 @@ async def build_services(settings: Settings, *, beside: bool = False) -> AsyncIt
             rulebook = await (_rulebook_beside(settings, store) if beside else _open_rulebook(settings, store))
             async with _keepers(settings, rooms, rulebook, beside=beside):
                 verifier, rates = verifier_of(settings), key_rates_of(settings)
-                yield Services(settings, store, rooms, rulebook, verifier, SessionTokens(ring), rates)
+                yield Services(settings, store, rooms, rulebook, verifier, SessionTokens(ring), rates, parsing)
             await _sweep_once_more(rooms, beside=beside)
     finally:
+        await parsing.close()
         await database.close()
 
 

@@ -24,6 +24,7 @@ from gateway.store.ledger import Allowance
 from gateway.store.records import NULL_VERSION, ObjectRecord, UploadRecord
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
+from gateway.threads import Threads
 from gateway.web.client_address import client_address, is_trusted
 from gateway.web.connection import Request
 from gateway.web.rates import Rates
@@ -44,6 +45,7 @@ class Services:
     verifier: Verifier
     sessions: SessionTokens
     key_rates: Rates | None  # of each access key, its sessions included
+    parsing: Threads  # for documents that would keep the loop busy
 
 
 @dataclass(frozen=True, slots=True)

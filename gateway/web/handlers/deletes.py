@@ -15,13 +15,14 @@ from gateway.web.answers import Answer, xml_answer
 from gateway.web.bodies import read_document
 from gateway.web.call import Call
 from gateway.web.denials import note_denial
+from gateway.web.documents import parsed
 
 _AT_ONCE = 64
 
 
 async def delete_objects(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
-    request = parse_delete(await read_document(call, needs_digest=True))
+    request = await parsed(call.services.parsing, parse_delete, await read_document(call, needs_digest=True))
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def one(target: DeleteTarget) -> DeleteFailure | None:
