@@ -28,7 +28,9 @@ from gateway.store.database import Database
 from gateway.store.key_ring import load_key_ring
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
+from gateway.threads import Threads
 from gateway.web.call import Services
+from gateway.web.rates import Rates
 
 LAST_S: Final = 5.0
 """For what is done once the requests have ended; who asks a gateway to stop must wait longer than that."""
@@ -46,6 +48,7 @@ async def build_services(settings: Settings, *, beside: bool = False) -> AsyncIt
     if not beside:
         read_folder(settings.policies.path, settings.origins)  # before anything is touched
     database = await Database.open(settings.store.path, check=not beside)
+    parsing = Threads(1, "parse")  # one large document at a time: each takes some tens of MiB
     try:
         store = Store(database, ring)
         if not beside:
@@ -59,9 +62,11 @@ async def build_services(settings: Settings, *, beside: bool = False) -> AsyncIt
                 await recover(rooms)
             rulebook = await (_rulebook_beside(settings, store) if beside else _open_rulebook(settings, store))
             async with _keepers(settings, rooms, rulebook, beside=beside):
-                yield Services(settings, store, rooms, rulebook, verifier_of(settings), SessionTokens(ring))
+                verifier, rates = verifier_of(settings), key_rates_of(settings)
+                yield Services(settings, store, rooms, rulebook, verifier, SessionTokens(ring), rates, parsing)
             await _end(rooms)
     finally:
+        await parsing.close()
         await database.close()
 
 
@@ -127,3 +132,7 @@ async def _load_buckets(store: Store, rulebook: Rulebook) -> Iterator[Bucket]:
 def verifier_of(settings: Settings) -> Verifier:
     server = settings.server
     return Verifier(server.regions, server.sigv2, server.public_hosts, domains=server.domains)
+
+
+def key_rates_of(settings: Settings) -> Rates | None:
+    return Rates.shared(settings.limits.requests_per_key, settings.server.worker_count)

@@ -18,7 +18,7 @@ import uvloop
 from aiohttp import web
 
 from gateway.allocator import keep_freed_memory
-from gateway.app import build_services, verifier_of
+from gateway.app import build_services, key_rates_of, verifier_of
 from gateway.config import ConfigError, Settings, parse_settings, read_text
 from gateway.errors import S3Error
 from gateway.objects.sweeper import recover
@@ -267,7 +267,9 @@ class Serving:
                 self._tls.load_cert_chain(settings.server.tls.certificate, settings.server.tls.key)
             except (TlsError, OSError) as error:
                 _log.error("[server] tls: the certificate stays as it is: %s", error)
-        self._services = replace(self._services, settings=settings, verifier=verifier_of(settings))
+        self._services = replace(
+            self._services, settings=settings, verifier=verifier_of(settings), key_rates=key_rates_of(settings)
+        )
         self._server.go_on_with(self._services)
 
 

@@ -27,7 +27,7 @@ from gateway.policy.tables import (
     QuotaDocument,
     StatementDocument,
 )
-from gateway.s3.operations import OPERATIONS, Operation, Support
+from gateway.s3.operations import OPERATIONS, Operation, Support, actions_of
 from gateway.web.access_log import FIELDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,7 +95,8 @@ def _operation_row(row: Operation) -> str:
     query = "&".join(name if value is None else f"{name}={value}" for name, value in row.query)
     request = f"`{row.method} {path}{'?' if query else ''}{query}`" + (f" with `{row.header}`" if row.header else "")
     note = f"answers `{row.unset.name}`" if row.unset else row.note
-    return f"| {row.name} | {request} | `{row.action}` | {_cell(note)} |"
+    actions = ", ".join(f"`{action}`" for action in actions_of(row, versioned=False))
+    return f"| {row.name} | {request} | {actions} | {_cell(note)} |"
 
 
 def summary() -> str:

@@ -13,7 +13,7 @@ from lxml import etree
 
 from gateway.errors import Code, S3Error
 from gateway.s3.acl import Grant
-from gateway.s3.address import validate_key
+from gateway.s3.address import MAX_KEY_BYTES
 from gateway.s3.checksums import parse_checksum_algorithm, parse_checksum_value
 from gateway.s3.conditions import quoted_etag
 from gateway.s3.headers import parse_http_date, parse_iso_date, validate_tags
@@ -26,11 +26,13 @@ MAX_ACL_BYTES = 64 << 10
 MAX_GRANTS = 100
 MAX_DELETE_OBJECTS = 1000
 MAX_PARTS = 10_000
+MAX_ATTRIBUTES = 2 * MAX_PARTS
 
 _ENCODING = re.compile(rb"<\?xml[^>]{0,200}?\sencoding\s{0,9}=\s{0,9}[\"']([^\"']{0,40})[\"']")
 _LONG_TAG = re.compile(rb"<[^<>]{8192}")
 _DIGITS = re.compile(r"[0-9]{1,18}\Z")
 _XML_SPACE = " \t\r\n"
+_LONGEST_KEY = 4 * MAX_KEY_BYTES  # characters; a thousand of them come back in the answer
 _CHECKSUM = re.compile(r"Checksum([A-Z0-9]{1,16})\Z")
 
 
@@ -66,7 +68,8 @@ def parse_delete(body: bytes) -> DeleteRequest:
     """DeleteObjects: 1 to 1,000 objects.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
-    Raises S3Error: MalformedXML, and what validate_key raises.
+    A key that no object can have is refused where it is deleted, by itself.
+    Raises S3Error: MalformedXML, KeyTooLongError (a key that no answer should repeat).
     """
     objects: list[DeleteTarget] = []
     quiet: bool | None = None
@@ -171,13 +174,14 @@ def _parse(body: bytes, root_name: str, max_bytes: int, max_tags: int) -> Any:
     """The root element of a request, after the checks that make parsing harmless.
 
     UTF-8 alone is read, so that what the byte checks saw is what the parser sees. A document type is refused before
-    anything in it counts. Tags are counted and their length bounded: that bounds nodes and attributes, and so memory.
+    anything in it counts. Tags and attributes are counted and names bounded: that bounds nodes, and so memory and time.
     """
     body = body.removeprefix(b"\xef\xbb\xbf")
     encoding = _ENCODING.match(body)
     if (
         len(body) > max_bytes
         or body.count(b"<") > max_tags
+        or _most_attributes(body) > MAX_ATTRIBUTES
         or b"<!DOCTYPE" in body
         or b"\0" in body
         or _LONG_TAG.search(body)
@@ -204,6 +208,12 @@ def _parse(body: bytes, root_name: str, max_bytes: int, max_tags: int) -> Any:
     if root is None or _local_name(root) != root_name:
         raise S3Error(Code.MalformedXML)
     return root
+
+
+def _most_attributes(body: bytes) -> int:
+    """No fewer than a document has: what stands in texts is counted, too. Clients write one or two, namespaces."""
+    tight = body.translate(None, b" \t\r\n")
+    return tight.count(b'="') + tight.count(b"='")
 
 
 def _local_name(element: Any) -> str:
@@ -245,7 +255,8 @@ def _delete_target(element: Any) -> DeleteTarget:
     key = fields.pop("Key", "")
     if not key or not fields.keys() <= {"VersionId", "ETag", "LastModifiedTime", "Size"}:
         raise S3Error(Code.MalformedXML)
-    validate_key(key)
+    if len(key) > _LONGEST_KEY:
+        raise S3Error(Code.KeyTooLongError, Size=len(key.encode()), MaxSizeAllowed=MAX_KEY_BYTES)
     modified, size, etag = fields.get("LastModifiedTime"), fields.get("Size"), fields.get("ETag")
     return DeleteTarget(
         key,

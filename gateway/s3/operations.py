@@ -237,6 +237,9 @@ _TAKES_VERSION = frozenset({
     "PutObjectTagging", "RestoreObject", "UpdateObjectEncryption",
 })  # fmt: skip
 
+# What an operation asks for besides its action. S3 tells an object's attributes to who may read it:
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html (Permissions)
+_FURTHER_ACTIONS: Final = {"GetObjectAttributes": ("s3:GetObject",)}
 # Naming a version of an object is a right of its own, beside the one on the object.
 _VERSION_ACTIONS: Final = {
     "s3:DeleteObject": "s3:DeleteObjectVersion",
@@ -250,10 +253,16 @@ _VERSION_ACTIONS: Final = {
 }
 _WITHOUT_ACLS = "BucketOwnerEnforced"
 _SETS_ACL = frozenset({"PutObjectAcl", "PutBucketAcl"})
+
+
+def _all_actions(row: Operation, *, versioned: bool) -> tuple[str, ...]:
+    actions = (row.action, *_FURTHER_ACTIONS.get(row.name, ()))
+    of_versions = [_VERSION_ACTIONS[action] for action in actions if action in _VERSION_ACTIONS]
+    return (*actions, *of_versions) if versioned else actions
+
+
 _ACTIONS: Final = {
-    (row.name, versioned): (row.action, _VERSION_ACTIONS[row.action])
-    if versioned and row.action in _VERSION_ACTIONS
-    else (row.action,)
+    (row.name, versioned): _all_actions(row, versioned=versioned)
     for row in (*OPERATIONS, PREFLIGHT, ASSUME_ROLE)
     for versioned in (False, True)
 }

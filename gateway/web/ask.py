@@ -4,7 +4,8 @@ authorise: may this exact request be made? `204` with the headers of the object,
 the body lies below its origin's directory, where it is one plain file that nginx may send, or else a name that no file
 has. X-Accel-Expires says for how many seconds the answer may be kept: never longer than the signature is good.
 Everything that nginx's key does not tell apart is not to be kept at all: who comes from where, signatures in the
-Authorization header, signed headers that are not in KEYED.
+Authorization header, signed headers that are not in KEYED. Which headers are signed only the gateway reads right: a URL
+may write their names, and the name of their list, with escapes.
 https://nginx.org/en/docs/http/ngx_http_auth_request_module.html
 
 offload: the request as ever, but where the answer has a body that nginx can send, it has X-Accel-Redirect instead.
@@ -24,7 +25,8 @@ from gateway.objects.get import Wanted, open_object
 from gateway.origin.base import BodyReader
 from gateway.s3.conditions import NO_CONDITIONS
 from gateway.s3.headers import parse_response_overrides
-from gateway.sigv4.model import HEADER
+from gateway.sigv4.model import HEADER, SIGV2_QUERY
+from gateway.sigv4.sigv2 import signed_by_sigv2
 from gateway.web.answers import Answer
 from gateway.web.call import Call
 from gateway.web.dispatch import HANDLERS
@@ -43,7 +45,6 @@ KEYED: Final = frozenset(
     {
         "date",
         "host",
-        "range",
         "x-amz-checksum-mode",
         "x-amz-content-sha256",
         "x-amz-date",
@@ -148,7 +149,10 @@ def _authorised_s(call: Call) -> int:
         credentials = call.verified.credentials
         if credentials.scheme is HEADER:  # an SDK reads what it has just written, with the same signature in one second
             return 0
-        if not KEYED.issuperset(credentials.signed_headers):
+        signed = credentials.signed_headers
+        if credentials.scheme is SIGV2_QUERY:
+            signed = signed_by_sigv2(call.wire.headers)
+        if not KEYED.issuperset(signed):
             return 0
         ends_s = credentials.time_s + (credentials.expires_s or 0)
         if call.session_ends_s is not None:

@@ -24,8 +24,10 @@ from gateway.store.ledger import Allowance
 from gateway.store.records import NULL_VERSION, ObjectRecord, UploadRecord
 from gateway.store.session_tokens import SessionTokens
 from gateway.store.store import Store
+from gateway.threads import Threads
 from gateway.web.client_address import client_address, is_trusted
 from gateway.web.connection import Request
+from gateway.web.rates import Rates
 
 _SOMEBODY: Final = "\0"  # the name of no uploader
 _LIST: Final = "s3:ListBucket"
@@ -42,6 +44,8 @@ class Services:
     rulebook: Rulebook
     verifier: Verifier
     sessions: SessionTokens
+    key_rates: Rates | None  # of each access key, its sessions included
+    parsing: Threads  # for documents that would keep the loop busy
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from gateway.sigv4.model import WireRequest
 from gateway.store.buckets import Bucket
 from gateway.web.call import Call, Services, check_expected_owner, check_version
 from gateway.web.connection import Request
-from gateway.web.identity import authenticate, settle_uploader
+from gateway.web.identity import authenticate, count_use, settle_uploader
 from gateway.web.rates import Rates
 from gateway.web.repeats import Admitted, Repeats
 from gateway.web.sts import admit_sts, is_sts
@@ -127,8 +127,7 @@ class Gate:
         self._domains = services.settings.server.domains
         self._repeats = Repeats(services.store)
         limits, workers = services.settings.limits, services.settings.server.worker_count
-        self._by_key = Rates(limits.requests_per_key / workers) if limits.requests_per_key else None
-        self._by_address = Rates(limits.requests_per_address / workers) if limits.requests_per_address else None
+        self._by_address = Rates.shared(limits.requests_per_address, workers)
 
     def read(self, request: Request, request_id: str) -> Call:
         """What a request's head says, before anything of it is believed.
@@ -190,7 +189,7 @@ class Gate:
             self._pass_again(call)
             return
         if self._by_address is not None:
-            _slow_down(self._by_address, str(call.address_of_client))
+            self._by_address.require(str(call.address_of_client), time.monotonic())
         if call.address.bucket is not None:
             call.found_bucket = self._store.buckets.find(call.address.bucket)
         if call.wire.method == "OPTIONS":
@@ -199,8 +198,6 @@ class Gate:
             await admit_sts(call)
             return
         await authenticate(call)
-        if self._by_key is not None and call.access_key_id:
-            _slow_down(self._by_key, call.access_key_id)
         call.operation = find_operation(call.wire.method, call.address, call.query, call.headers)
         if call.operation.name == "PostObject" and call.identity is None:
             return  # its handler finds the signature in the form
@@ -211,10 +208,8 @@ class Gate:
     def _pass_again(self, call: Call) -> None:
         """What is counted of every request."""
         if self._by_address is not None:
-            _slow_down(self._by_address, str(call.address_of_client))
-        if self._by_key is not None:
-            _slow_down(self._by_key, call.access_key_id)
-        self._store.access_keys.note_use(call.access_key_id, call.now_s)
+            self._by_address.require(str(call.address_of_client), time.monotonic())
+        count_use(call)
 
     async def _authorise(self, call: Call) -> None:
         operation = call.operation
@@ -266,12 +261,6 @@ class Gate:
             call.require(action, bucket, key, call.caller.uploader)
         else:
             call.require(action, bucket, key)
-
-
-def _slow_down(rates: Rates, name: str) -> None:
-    """Refuse who asks too often; raises S3Error: SlowDown."""
-    if not rates.take(name, time.monotonic()):
-        raise S3Error(Code.SlowDown)
 
 
 def _refuse_overrides(call: Call) -> None:

@@ -1,5 +1,6 @@
 """Who asks: access keys of the store, principals of the policies, sessions by their tokens, end users by a header."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from gateway.sigv4.model import Credentials, SecretAccessKey
 from gateway.sigv4.payload import refuse_streaming
 from gateway.store.access_keys import OpenedKey
 from gateway.store.session_tokens import KEY_PREFIX
-from gateway.web.call import Call, Services
+from gateway.web.call import Call
 
 
 class Signer(NamedTuple):
@@ -30,7 +31,7 @@ class Signer(NamedTuple):
 async def authenticate(call: Call) -> None:
     """Find out who signed the request, if anybody, and check the signature.
 
-    Raises S3Error: what parsing and verifying raise, InvalidToken, ExpiredToken, InvalidAccessKeyId.
+    Raises S3Error: what parsing and verifying raise, InvalidToken, ExpiredToken, InvalidAccessKeyId, SlowDown.
     """
     wire = call.wire
     credentials = parse_credentials(wire)
@@ -43,9 +44,7 @@ async def authenticate(call: Call) -> None:
         verifier.refuse_unknown(wire, credentials, now_s=call.now_s)
     token = credentials.session_token if signer.identity.session else None
     call.verified = verifier.verify(wire, credentials, signer.secret, now_s=call.now_s, session_token=token)
-    call.identity = settle(call.services, signer, call.now_s)
-    call.access_key_id = signer.key.access_key_id
-    call.session_ends_s = signer.expires_s
+    settle(call, signer)
     hoisted = hoisted_headers(wire, credentials)
     if hoisted:
         call.headers = {**call.headers, **hoisted}
@@ -74,12 +73,22 @@ async def find_signer(call: Call, credentials: Credentials) -> Signer | None:
     return Signer(identity, key, session.secret, session.expires_s)
 
 
-def settle(services: Services, signer: Signer, now_s: int) -> Identity:
-    """Who asks, now that the signature holds; raises S3Error: ExpiredToken."""
-    if signer.expires_s is not None and now_s >= signer.expires_s:
+def settle(call: Call, signer: Signer) -> None:
+    """Note who asks, now that the signature holds; raises S3Error: ExpiredToken, SlowDown."""
+    if signer.expires_s is not None and call.now_s >= signer.expires_s:
         raise S3Error(Code.ExpiredToken)
-    services.store.access_keys.note_use(signer.key.access_key_id, now_s)
-    return signer.identity
+    call.identity = signer.identity
+    call.access_key_id = signer.key.access_key_id
+    call.session_ends_s = signer.expires_s
+    count_use(call)
+
+
+def count_use(call: Call) -> None:
+    """Count a request of the key that has signed it, wherever its signature stood; raises S3Error: SlowDown."""
+    call.store.access_keys.note_use(call.access_key_id, call.now_s)
+    rates = call.services.key_rates
+    if rates is not None:
+        rates.require(call.access_key_id, time.monotonic())
 
 
 async def _open_key(call: Call, access_key_id: str) -> OpenedKey | None:

@@ -4,7 +4,9 @@ Pure: the time is handed in. https://en.wikipedia.org/wiki/Token_bucket
 """
 
 from collections import OrderedDict
-from typing import Final
+from typing import Final, Self
+
+from gateway.errors import Code, S3Error
 
 BURST_S: Final = 2.0
 """Seconds of the rate that may come at once, after a silence."""
@@ -19,6 +21,16 @@ class Rates:
         self._per_s = per_s
         self._most = max(per_s * BURST_S, 1.0)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when there were so many
+
+    @classmethod
+    def shared(cls, per_s: float | None, workers: int) -> Self | None:
+        """One worker's share of a rate; None: there is no limit."""
+        return cls(per_s / workers) if per_s else None
+
+    def require(self, name: str, now_s: float) -> None:
+        """Refuse who asks too often; raises S3Error: SlowDown."""
+        if not self.take(name, now_s):
+            raise S3Error(Code.SlowDown)
 
     def take(self, name: str, now_s: float) -> bool:
         """May this request be made? `now_s`: of a clock that only goes forward."""

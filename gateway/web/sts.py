@@ -30,7 +30,7 @@ def is_sts(call: Call) -> bool:
 async def admit_sts(call: Call) -> None:
     """Read the form, check who signed it, and whether they may begin sessions.
 
-    Raises S3Error: AccessDenied, EntityTooLarge, and what parsing and verifying raise.
+    Raises S3Error: AccessDenied, EntityTooLarge, SlowDown, and what parsing and verifying raise.
     """
     call.operation = ASSUME_ROLE
     if call.wire.raw_query:
@@ -46,7 +46,7 @@ async def admit_sts(call: Call) -> None:
         verifier.refuse_unknown_sts(call.wire, credentials, hashed, now_s=call.now_s)
     token = credentials.session_token if signer.identity.session else None
     verifier.verify_sts(call.wire, credentials, signer.secret, hashed, now_s=call.now_s, session_token=token)
-    call.identity = settle(call.services, signer, call.now_s)
+    settle(call, signer)
     call.sts = StsRequest(form, signer.key)
     call.require(call.operation.action, None)
 

@@ -4,28 +4,43 @@ import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.caller import Caller, refused
-from tests.support.gateway import Gateway, Settings
+from tests.support.cast import assume_role, session_of
+from tests.support.gateway import DEMO_POLICY, OTHER_POLICY, Gateway, Settings
 from tests.support.oracle import at_rest
-from tests.support.raw_http import Connection, eventually
-from tests.support.signer import UNSIGNED, Signer
+from tests.support.raw_http import Answer, Connection, eventually
+from tests.support.signer import BOUNDARY, UNSIGNED, Signer, form_body, post_policy
 
 BUCKET = "demo-media"
 RATE = 20
+ONE = 0.001  # a second: one request, and a test is over long before the next
 
 
 @pytest.fixture
 def limited(tmp_path: Path, request) -> Iterator[Gateway]:
-    with Gateway(tmp_path, settings={"limits": request.param}) as running:
+    policies = {"demo": f'{DEMO_POLICY}[principals.backend]\nrole = "service"\n', "other": OTHER_POLICY}
+    with Gateway(tmp_path, settings={"limits": request.param}, policies=policies) as running:
         yield running
 
 
 def statuses(connection: Connection, caller: Caller, count: int) -> list[int]:
     return [connection.exchange(caller.signed("HEAD", f"/{BUCKET}")).status for _ in range(count)]
+
+
+def by_form(caller: Caller) -> Answer:
+    """Store an object by a browser's form."""
+    signer = caller.signer
+    names = ["key", "x-amz-credential", "x-amz-algorithm", "x-amz-date"]
+    names += ["x-amz-security-token"] if signer.session_token is not None else []
+    policy = post_policy([{"bucket": BUCKET}, *(["starts-with", f"${name}", ""] for name in names)])
+    fields = {"key": f"by-{signer.access_key_id}", **signer.post_fields(policy)}
+    headers = [("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")]
+    return caller.ask(caller.request("POST", f"/{BUCKET}", form_body(fields.items(), b"formed"), headers))
 
 
 @pytest.mark.parametrize("limited", [{"requests_per_key": RATE}], indirect=True)
@@ -53,6 +68,28 @@ def test_a_forged_signature_takes_nothing_of_anybodys_rate(limited):
         for _ in range(10 * RATE):
             assert connection.exchange(forger.signed("HEAD", f"/{BUCKET}")).status == 403
         assert statuses(connection, caller, 5) == [200] * 5
+
+
+@pytest.mark.parametrize("limited", [{"requests_per_key": ONE}], indirect=True)
+def test_a_forms_key_has_the_rate_that_it_has_in_a_header(limited):
+    first, second = (replace(Caller.of(limited), signer=Signer(*limited.create_key("demo"))) for _ in range(2))
+    assert by_form(first).status == 204
+    refused(first.ask(first.signed("GET", f"/{BUCKET}")), 503, "SlowDown")
+    assert second.ask(second.signed("GET", f"/{BUCKET}")).status == 200
+    refused(by_form(second), 503, "SlowDown")
+    refused(by_form(replace(second, signer=replace(second.signer, secret_access_key="x" * 40))), 403)
+    assert Caller.of(limited).keys(BUCKET) == [f"by-{first.signer.access_key_id}"]
+
+
+@pytest.mark.parametrize("limited", [{"requests_per_key": ONE}], indirect=True)
+def test_who_begins_sessions_has_one_rate_with_them(limited):
+    caller = Caller.of(limited)
+    first, second = (replace(caller, signer=Signer(*limited.create_key("demo", "backend"))) for _ in range(2))
+    session = session_of(first, "demo", "ann")
+    for answer in (assume_role(first, "demo", "ann"), session.call("PUT", f"/{BUCKET}/k"), by_form(session)):
+        assert answer.status == 503, answer
+    assert second.ask(second.signed("GET", f"/{BUCKET}")).status == 200
+    assert assume_role(second, "demo", "ann").status == 503
 
 
 @pytest.mark.parametrize("limited", [{"requests_per_address": RATE}], indirect=True)

@@ -262,6 +262,77 @@ def test_another_range_of_a_kept_authorisation_is_another_range(private):
     assert caller.ask(asked).body == LARGE
 
 
+def escaped(text: str) -> str:
+    """The same to who decodes it, and not to who looks for the letters."""
+    return f"{text[:-1]}%{ord(text[-1]):02X}"
+
+
+@pytest.mark.parametrize("spelt", ["plainly", "escaped value", "escaped name"])
+@pytest.mark.parametrize(
+    "signed",
+    [("Range", "bytes=0-9"), ("x-amz-expected-bucket-owner", "demo"), ("x-amz-meta-of", "one"), ("x-odd", "1")],
+)
+def test_b02_a_kept_authorisation_is_of_the_signed_header_too(private, signed, spelt):
+    """However the URL spells what it signs: a URL for one range is not one for the others."""
+    caller, (name, value) = Caller.of(private), signed
+    bare = caller.request("GET", stored(private, "signed"))
+    asked = caller.signer.presign(bare.with_header(name, value))
+    if spelt != "plainly":
+        letters = name.lower() if spelt == "escaped value" else "X-Amz-SignedHeaders"
+        assert letters in asked.target
+        asked = Request("GET", asked.target.replace(letters, escaped(letters)), asked.headers)
+    without = Request("GET", asked.target, bare.headers)
+    for _ in range(2):
+        assert caller.ask(asked).body == (LARGE[:10] if name == "Range" else LARGE)
+        for other in (without, without.with_header(name, value + "0"), without.with_header("Range", "bytes=0-262143")):
+            refused(caller.ask(other), 403)
+
+
+def test_b02_a_kept_authorisation_is_of_what_sigv2_signs_too(private):
+    caller, target = Caller.of(private), stored(private, "signed-by-sigv2")
+    bare = caller.request("GET", target)
+    for name in ("x-amz-meta-of", "Content-Type"):
+        asked = caller.signer.presign_v2(bare.with_header(name, "text/plain"))
+        without = Request("GET", asked.target, bare.headers)
+        for _ in range(2):
+            assert caller.ask(asked).body == LARGE
+            refused(caller.ask(without), 403, "SignatureDoesNotMatch")
+            refused(caller.ask(without.with_header(name, "text/html")), 403, "SignatureDoesNotMatch")
+
+
+@pytest.mark.parametrize("spell", [str, escaped], ids=["plain", "escaped"])
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "partNumber=1",
+        "response-content-type=text%2Fplain",
+        "response-expires=Thu%2C%2001%20Jan%202037%2000%3A00%3A00%20GMT",
+        "versionId=null",
+        "versionId=other",
+        "x-amz-checksum-mode=ENABLED",
+        "x-amz-expected-bucket-owner=other",
+        "x-id=GetObject",
+    ],
+)
+def test_a_parameter_does_through_nginx_what_it_does_without(private, parameter, spell):
+    """Whatever of it was kept, and whether nginx can read its name."""
+    through, direct = Caller.of(private), at_the_gateway(private)
+    target = stored(private, "parameters", headers={"x-amz-checksum-crc32": crc32(LARGE), **HEADERS})
+    name, _, value = parameter.partition("=")
+    asked = through.presigned("GET", f"{target}?{name}={value}")
+    asked = Request("GET", asked.target.replace(name, spell(name)), asked.headers)
+    for wanted in (None, "bytes=0-9", "bytes=7-", None):
+        with_range = asked if wanted is None else asked.with_header("Range", wanted)
+        answer, plain = through.ask(with_range), direct.ask(with_range)
+        if plain.status < 400:
+            assert (answer.status, answer.body, named(answer)) == (plain.status, plain.body, named(plain))
+        else:
+            refused(answer, plain.status, text(parse_xml(plain.body), "Code"))
+        refused(through.ask(Request("GET", target, asked.headers)), 403, "AccessDenied")
+        dropped = asked.target.replace(f"{spell(name)}={value}&", "")
+        refused(through.ask(Request("GET", dropped, asked.headers)), 403, "SignatureDoesNotMatch")
+
+
 def test_a_revoked_key_is_refused_within_the_bound(tmp_path: Path):
     with front(tmp_path / "revoked", "private-media.conf", authorisation_s=2) as running:
         key, secret = running.create_key("demo", "reader")

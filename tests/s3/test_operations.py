@@ -381,3 +381,10 @@ def test_f16_naming_a_version_is_a_right_of_its_own_beside_the_one_on_the_object
     assert actions_of(BY_NAME["HeadObject"], versioned=True) == ("s3:GetObject", "s3:GetObjectVersion")
     assert actions_of(BY_NAME["DeleteObject"], versioned=True) == ("s3:DeleteObject", "s3:DeleteObjectVersion")
     assert actions_of(BY_NAME["ListParts"], versioned=True) == ("s3:ListMultipartUploadParts",)
+
+
+def test_attributes_of_an_object_are_for_who_may_read_it():
+    both = ("s3:GetObjectAttributes", "s3:GetObject")
+    assert actions_of(BY_NAME["GetObjectAttributes"], versioned=False) == both
+    of_versions = ("s3:GetObjectVersionAttributes", "s3:GetObjectVersion")
+    assert actions_of(BY_NAME["GetObjectAttributes"], versioned=True) == (*both, *of_versions)

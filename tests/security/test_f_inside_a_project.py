@@ -657,6 +657,16 @@ def test_f16_a_denial_about_objects_is_not_passed_by_naming_a_version(cast, mark
     assert viewer.call("GET", f"/ruled-media/{key}?tagging").status == 200  # only reading is denied
 
 
+def test_f16_who_may_not_read_an_object_is_not_told_its_attributes(cast, mark):
+    """Its size and ETag say what it holds to who has a guess."""
+    viewer, attributes = cast["ruled/viewer"], [("x-amz-object-attributes", "ETag,ObjectSize")]
+    for key in (f"hidden/{mark}", mark):
+        cast["ruled/ops"].put("ruled-media", key, b"bytes")
+    for query in ("?attributes", "?attributes&versionId=null"):
+        refused(viewer.call("GET", f"/ruled-media/hidden/{mark}{query}", b"", attributes), 403, "AccessDenied")
+        assert viewer.call("GET", f"/ruled-media/{mark}{query}", b"", attributes).status == 200
+
+
 def test_f16_the_public_reads_no_versions_by_name(cast, admin, mark):
     admin.put(OPEN, mark, b"for all")
     for caller in (cast.nobody, cast["other/ops"], cast["demo/u1"]):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.errors import Code, S3Error
 from gateway.web.rates import BURST_S, Rates
 
 
@@ -12,6 +13,21 @@ def test_after_a_silence_some_come_at_once_and_then_as_many_as_the_rate_says():
     assert [rates.take("k", 100.0) for _ in range(21)] == [True] * 20 + [False]
     assert [rates.take("k", 100.125), rates.take("k", 100.125)] == [True, False]
     assert [rates.take("k", 200.0) for _ in range(21)] == [True] * 20 + [False]
+
+
+def test_who_has_no_token_left_is_told_to_slow_down():
+    rates = Rates(0.5)
+    rates.require("k", 1.0)
+    with pytest.raises(S3Error) as refused:
+        rates.require("k", 1.0)
+    assert refused.value.code is Code.SlowDown
+
+
+def test_workers_share_a_rate_and_without_one_there_is_none():
+    shared = Rates.shared(20, 4)
+    assert shared is not None
+    assert [shared.take("k", 1.0) for _ in range(11)] == [True] * 10 + [False]
+    assert Rates.shared(None, 4) is None
 
 
 def test_each_name_has_its_own():

@@ -4,6 +4,7 @@ import asyncio
 
 from gateway.errors import Code, S3Error
 from gateway.objects.delete import delete_object
+from gateway.s3.address import validate_key
 from gateway.s3.conditions import WriteCondition
 from gateway.s3.documents import DeleteTarget, parse_delete
 from gateway.s3.operations import actions_of
@@ -14,13 +15,14 @@ from gateway.web.answers import Answer, xml_answer
 from gateway.web.bodies import read_document
 from gateway.web.call import Call
 from gateway.web.denials import note_denial
+from gateway.web.documents import parsed
 
 _AT_ONCE = 64
 
 
 async def delete_objects(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
-    request = parse_delete(await read_document(call, needs_digest=True))
+    request = await parsed(call.services.parsing, parse_delete, await read_document(call, needs_digest=True))
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def one(target: DeleteTarget) -> DeleteFailure | None:
@@ -39,6 +41,7 @@ async def delete_objects(call: Call) -> Answer:
 
 async def _delete(call: Call, target: DeleteTarget) -> DeleteFailure | None:
     try:
+        validate_key(target.key)
         if target.version_id not in (None, NULL_VERSION):
             raise S3Error(Code.NoSuchVersion, Key=target.key)
         if target.last_modified_s is not None or target.size is not None:

@@ -33,6 +33,7 @@ from gateway.store.records import UploadPart, UploadRecord
 from gateway.web.answers import Answer, xml_answer
 from gateway.web.bodies import incoming_body, read_document
 from gateway.web.call import Call
+from gateway.web.documents import parsed
 from gateway.web.handlers.listing import MAX_KEYS, encoding_type, list_query
 from gateway.web.handlers.objects import attributes_of, find_copy_source, source_conditions
 
@@ -85,7 +86,7 @@ async def complete_multipart_upload(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html"""
     upload = await _upload(call)
     request = complete.CompleteRequest(
-        parse_complete(await read_document(call, of_object=True)),
+        await parsed(call.services.parsing, parse_complete, await read_document(call, of_object=True)),
         _object_size(call),
         parse_object_checksum(call.headers),
         parse_checksum_type(kind) if (kind := call.headers.get("x-amz-checksum-type")) else None,

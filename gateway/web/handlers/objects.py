@@ -103,7 +103,7 @@ async def head_object(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html"""
     wanted, overrides = _wanted(call), parse_response_overrides(call.query)
     found = await find_bytes(call.rooms, call.object, wanted)
-    answer = read_answer(call, found, overrides)
+    answer = read_answer(call, found, overrides, downstream_control(call.rules.policies.bucket(call.bucket.bucket)))
     answer.length = found.size
     return answer
 
@@ -249,7 +249,7 @@ def _wanted(call: Call, category: Category | None = None) -> Wanted:
     )
 
 
-def read_answer(call: Call, found: Found, overrides: dict[str, str], cache_control: str | None = None) -> Answer:
+def read_answer(call: Call, found: Found, overrides: dict[str, str], cache_control: str) -> Answer:
     """What GET and HEAD say of an object, without its body."""
     if found.not_modified:
         return Answer(304, not_modified_headers(found.record, cache_control))

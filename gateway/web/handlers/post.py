@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import Claims, IncomingBody
 from gateway.objects.put import Attributes, put_object
-from gateway.policy.model import Identity
 from gateway.s3.address import Address, validate_key
 from gateway.s3.checksums import parse_checksum_headers
 from gateway.s3.conditions import parse_write_condition
@@ -44,7 +43,7 @@ async def post_object(call: Call) -> Answer:
     arriving = received(call)
     first = await _read_fields(parser, arriving)
     fields = parser.fields
-    call.identity = await _authenticate(call, fields)
+    await _authenticate(call, fields)
     settle_uploader(call, fields, stores=True)
     key = expand_filename(required_field(fields, "key"), parser.filename)
     if not key:
@@ -92,7 +91,7 @@ async def _read_fields(parser: PostFormParser, arriving: AsyncIterator[bytes]) -
     raise S3Error(Code.MalformedPOSTRequest)
 
 
-async def _authenticate(call: Call, fields: Mapping[str, str]) -> Identity:
+async def _authenticate(call: Call, fields: Mapping[str, str]) -> None:
     credentials = parse_post_credentials(fields)
     if credentials is None:
         raise S3Error(Code.AccessDenied)
@@ -103,7 +102,7 @@ async def _authenticate(call: Call, fields: Mapping[str, str]) -> Identity:
     verify_post(fields, credentials, signer.secret if signer else None, call.services.verifier, session_token=token)
     if signer is None:
         raise S3Error(Code.InvalidAccessKeyId, AWSAccessKeyId=credentials.access_key_id)
-    return settle(call.services, signer, call.now_s)
+    settle(call, signer)
 
 
 def _authorise(call: Call, headers: Mapping[str, str]) -> None:
