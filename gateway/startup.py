@@ -48,6 +48,7 @@ _log = logging.getLogger("anbar")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SURVEY_THREADS = 2
 _HASHING_THREADS = 2
+_KEPT_PART = 8  # of the memory of bodies, for documents: all else goes on without
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -75,7 +76,8 @@ async def open_rooms(settings: Settings, store: Store, *, caching: Caching = Cac
     Raises StartError; OriginError: an origin is another one, or not there.
     """
     background, hashing, memory = Background(), Threads(_HASHING_THREADS, "hash"), StreamMemory()
-    budget = MemoryBudget(settings.limits.memory_budget // settings.server.worker_count)
+    share = settings.limits.memory_budget // settings.server.worker_count
+    budget = MemoryBudget(share, share // _KEPT_PART)
     origins: dict[str, Origin] = {}
     board = Board(board_path(settings.store.path) if caching is not Caching.OFF else None)
     tiers = _open_tiers(settings.cache, board, budget, background, write_through=caching is Caching.WARMING)

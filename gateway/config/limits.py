@@ -29,7 +29,8 @@ class Limits(Table):
     )
     memory_budget: PositiveSize = Field(
         default=256 * MIB,
-        description="The memory for all bodies together; when it is used up, small bodies are streamed as well.",
+        description="The memory for all bodies together; when it is used up, small bodies are streamed as well, and "
+        "long documents told `503 SlowDown`.",
     )
     quota_headers: bool = Field(
         default=False,

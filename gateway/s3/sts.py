@@ -25,7 +25,7 @@ from gateway.errors import Code, S3Error
 from gateway.s3.xml import document, element, number_element
 
 VERSION: Final = "2011-06-15"
-MAX_FORM_BYTES: Final = 64 << 10
+MAX_FORM_BYTES: Final = 32 << 10  # the longest policy, percent-encoded, is most of it
 MAX_PARAMETERS: Final = 64
 MAX_POLICY_CHARACTERS: Final = 2048
 MIN_DURATION_S: Final = 900

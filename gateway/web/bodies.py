@@ -10,21 +10,14 @@ from gateway.objects.bodies import Claims, IncomingBody
 from gateway.s3.aws_chunked import AwsChunkedDecoder
 from gateway.s3.checksums import (
     Algorithm,
-    BodyHasher,
     Checksum,
     parse_checksum_headers,
     parse_trailer_checksum,
     parse_trailer_value,
-    verify_checksum,
-    verify_content_md5,
-    verify_payload_sha256,
 )
 from gateway.s3.headers import parse_content_length, parse_content_md5, parse_integer
 from gateway.web.call import Call
 from gateway.web.connection import Request
-
-MAX_DOCUMENT = 8 << 20
-"""Bytes; the largest XML body that is read."""
 
 _MAX_LENGTH = 1 << 53
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -182,31 +175,3 @@ def send_continue(request: Request) -> None:
     if request.awaits_continue and request.transport is not None:
         request.continued = True
         request.transport.write(_CONTINUE)
-
-
-async def read_document(call: Call, *, needs_digest: bool = False, of_object: bool = False) -> bytes:
-    """A small body, whole and verified; with `needs_digest` it must come with Content-MD5 or a checksum.
-
-    `of_object`: checksum headers speak of the object that the document is about, not of the document.
-
-    Raises S3Error: EntityTooLarge, BadDigest, InvalidDigest, XAmzContentSHA256Mismatch, InvalidRequest.
-    """
-    data = bytearray()
-    async for piece in received(call):
-        data += piece
-        if len(data) > MAX_DOCUMENT:
-            raise S3Error(Code.EntityTooLarge, MaxSizeAllowed=MAX_DOCUMENT)
-    sha256_hex = call.verified.payload.sha256_hex if call.verified else None
-    md5 = parse_content_md5(call.headers)
-    checksum = None if of_object else parse_checksum_headers(call.headers)
-    if needs_digest and md5 is None and checksum is None:
-        raise S3Error(Code.InvalidRequest, "Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
-    hasher = BodyHasher(md5 is not None, sha256_hex is not None, checksum.algorithm if checksum else None)
-    hasher.update(data)
-    if sha256_hex is not None:
-        verify_payload_sha256(sha256_hex, hasher.sha256_hex)
-    if md5 is not None:
-        verify_content_md5(md5, hasher.md5_digest)
-    if checksum is not None:
-        verify_checksum(checksum, hasher.checksum)
-    return bytes(data)

@@ -12,9 +12,10 @@ from gateway.errors import Code, S3Error
 from gateway.s3.operations import ASSUME_ROLE
 from gateway.s3.sts import MAX_FORM_BYTES, in_sts_words, render_sts_error
 from gateway.sigv4.credentials import parse_credentials
+from gateway.sigv4.model import Credentials
 from gateway.web.answers import Answer
-from gateway.web.bodies import received
 from gateway.web.call import Call, StsRequest
+from gateway.web.documents import whole_body
 from gateway.web.identity import find_signer, settle
 
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -30,7 +31,7 @@ def is_sts(call: Call) -> bool:
 async def admit_sts(call: Call) -> None:
     """Read the form, check who signed it, and whether they may begin sessions.
 
-    Raises S3Error: AccessDenied, EntityTooLarge, SlowDown, and what parsing and verifying raise.
+    Raises S3Error: AccessDenied, SlowDown, and what reading, parsing and verifying raise.
     """
     call.operation = ASSUME_ROLE
     if call.wire.raw_query:
@@ -38,7 +39,11 @@ async def admit_sts(call: Call) -> None:
     credentials = parse_credentials(call.wire, service="sts")
     if credentials is None:
         raise S3Error(Code.MissingAuthenticationToken)
-    form = await _read_form(call)
+    async with whole_body(call, MAX_FORM_BYTES) as form:
+        await _admit(call, credentials, form)
+
+
+async def _admit(call: Call, credentials: Credentials, form: bytes) -> None:
     hashed = sha256(form).hexdigest()
     verifier = call.services.verifier
     signer = await find_signer(call, credentials)
@@ -55,12 +60,3 @@ def sts_error_answer(error: S3Error, request_id: str) -> Answer:
     """A refusal in the form and by the codes that clients of STS read."""
     told = in_sts_words(error)
     return Answer(told.code.status, [("Content-Type", "text/xml")], render_sts_error(told, request_id))
-
-
-async def _read_form(call: Call) -> bytes:
-    data = bytearray()
-    async for piece in received(call):
-        data += piece
-        if len(data) > MAX_FORM_BYTES:
-            raise S3Error(Code.EntityTooLarge, MaxSizeAllowed=MAX_FORM_BYTES)
-    return bytes(data)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.caller import Caller, complete_document, refused
+from tests.support.caller import Caller, complete_document, delete_document, refused
 from tests.support.gateway import REPOSITORY, Gateway
 from tests.support.process import MIB, forget_peak, open_descriptors, peak_memory, resident_memory
 from tests.support.raw_http import Connection, Request, eventually, http_chunks
-from tests.support.signer import STREAMING_UNSIGNED_TRAILER, UNSIGNED, crc32, unsigned_chunks
+from tests.support.signer import STREAMING_UNSIGNED_TRAILER, UNSIGNED, content_md5, crc32, unsigned_chunks
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +169,33 @@ def test_n05_many_small_bodies_at_once_stay_within_the_budget(impatient):
     for connection in waiting:
         connection.close()
     assert caller.get("demo-media", "many-0").status == 404
+
+
+@pytest.mark.parametrize("operation", ["PutObjectTagging", "DeleteObjects"])
+def test_n05_many_documents_that_do_not_end_stay_within_the_budget(impatient, operation):
+    """30 documents of 8 MiB that all stop before their last byte: 240 MiB in flight, a budget of 8 MiB."""
+    caller = Caller.of(impatient)
+    caller.put("demo-media", "k", b"bytes")
+    body = b"<Delete>".ljust(8 * MIB)
+    refusals: tuple[str, ...]
+    if operation == "PutObjectTagging":
+        request = caller.request("PUT", "/demo-media/k?tagging=", body)
+        refusals = ("MaxMessageLengthExceeded",)
+    else:
+        request = caller.request("POST", "/demo-media?delete=", body, [("Content-MD5", content_md5(body))])
+        refusals = ("SlowDown", "RequestTimeout")  # the latter to those that have memory
+    unfinished = caller.signer.sign(request, payload=UNSIGNED).encode()[:-1]
+    before = forget_peak(impatient.pid)
+    waiting = connections(impatient, 30)
+    for connection in waiting:
+        connection.send_leniently(unfinished)
+    for connection in waiting:
+        refused(connection.answer(), {400, 503}, *refusals)
+        connection.close()
+    assert peak_memory(impatient.pid) - before < 48 * MIB
+    document = delete_document(["k", *(f"{number:0200d}" for number in range(999))])
+    assert caller.call("POST", "/demo-media?delete=", document, [("Content-MD5", content_md5(document))]).status == 200
+    assert caller.get("demo-media", "k").status == 404
 
 
 def test_n07_wildcards_are_matched_in_linear_time(tmp_path):

@@ -3,13 +3,13 @@
 from gateway.errors import Code, S3Error
 from gateway.policy.evaluate import Resource
 from gateway.s3.acl import check_true_canned_acl, check_true_grants
-from gateway.s3.documents import parse_acl
+from gateway.s3.documents import MAX_ACL_BYTES, parse_acl
 from gateway.s3.results import Owner
 from gateway.s3.xml import render_acl
 from gateway.store.records import ObjectRecord
 from gateway.web.answers import Answer, xml_answer
-from gateway.web.bodies import read_document
 from gateway.web.call import Call
+from gateway.web.documents import document
 
 
 async def get_bucket_acl(call: Call) -> Answer:
@@ -48,12 +48,13 @@ def _is_public(call: Call, record: ObjectRecord) -> bool:
 async def _check_true(call: Call, owner: str, *, public: bool) -> None:
     """Raises S3Error: AccessControlListNotSupported, MissingSecurityHeader (no ACL at all), MalformedXML."""
     canned = call.headers.get("x-amz-acl")
-    body = await read_document(call)
-    if canned and body:
-        raise S3Error(Code.InvalidRequest, "An ACL is given by a header or by a document, not by both.")
+    async with document(call, MAX_ACL_BYTES) as body:
+        if canned and body:
+            raise S3Error(Code.InvalidRequest, "An ACL is given by a header or by a document, not by both.")
+        grants = parse_acl(body) if body else None
     if canned:
         check_true_canned_acl(canned, public=public)
-    elif body:
-        check_true_grants(parse_acl(body), owner, public=public)
+    elif grants is not None:
+        check_true_grants(grants, owner, public=public)
     else:
         raise S3Error(Code.MissingSecurityHeader, MissingHeaderName="x-amz-acl")

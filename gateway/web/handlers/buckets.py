@@ -5,7 +5,7 @@ import re
 from gateway.errors import Code, S3Error
 from gateway.objects import buckets
 from gateway.s3.address import validate_bucket_name
-from gateway.s3.documents import parse_create_bucket
+from gateway.s3.documents import MAX_CREATE_BUCKET_BYTES, parse_create_bucket
 from gateway.s3.headers import parse_integer
 from gateway.s3.results import BucketList, ListedBucket, Owner
 from gateway.s3.xml import (
@@ -17,8 +17,8 @@ from gateway.s3.xml import (
 )
 from gateway.store.buckets import Bucket
 from gateway.web.answers import Answer, xml_answer
-from gateway.web.bodies import read_document
 from gateway.web.call import Call
+from gateway.web.documents import document
 from gateway.web.tokens import parse_token, render_token
 
 _MAX_BUCKETS = 10_000
@@ -68,7 +68,8 @@ async def create_bucket(call: Call) -> Answer:
     project = call.rules.policies.project(caller.project)
     new = Bucket(name, caller.project, name, project.origin if project else "", name, "", "client", call.now_s)
     call.require("s3:CreateBucket", new)
-    parse_create_bucket(await read_document(call))
+    async with document(call, MAX_CREATE_BUCKET_BYTES) as body:
+        parse_create_bucket(body)
     await buckets.create_bucket(call.rooms, new)
     return Answer(headers=[("Location", f"/{name}")])
 

@@ -6,23 +6,23 @@ from gateway.errors import Code, S3Error
 from gateway.objects.delete import delete_object
 from gateway.s3.address import validate_key
 from gateway.s3.conditions import WriteCondition
-from gateway.s3.documents import DeleteTarget, parse_delete
+from gateway.s3.documents import MAX_DELETE_BYTES, DeleteTarget, parse_delete
 from gateway.s3.operations import actions_of
 from gateway.s3.results import DeletedObject, DeleteFailure
 from gateway.s3.xml import render_delete
 from gateway.store.records import NULL_VERSION
 from gateway.web.answers import Answer, xml_answer
-from gateway.web.bodies import read_document
 from gateway.web.call import Call
 from gateway.web.denials import note_denial
-from gateway.web.documents import parsed
+from gateway.web.documents import document, parsed
 
 _AT_ONCE = 64
 
 
 async def delete_objects(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
-    request = await parsed(call.services.parsing, parse_delete, await read_document(call, needs_digest=True))
+    async with document(call, MAX_DELETE_BYTES, needs_digest=True) as body:
+        request = await parsed(call.services.parsing, parse_delete, body)
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def one(target: DeleteTarget) -> DeleteFailure | None:

@@ -11,7 +11,7 @@ from gateway.s3.checksums import (
     parse_object_checksum,
 )
 from gateway.s3.conditions import parse_write_condition
-from gateway.s3.documents import parse_complete
+from gateway.s3.documents import MAX_COMPLETE_BYTES, parse_complete
 from gateway.s3.headers import parse_integer
 from gateway.s3.results import (
     CompleteResult,
@@ -31,9 +31,9 @@ from gateway.s3.xml import (
 )
 from gateway.store.records import UploadPart, UploadRecord
 from gateway.web.answers import Answer, xml_answer
-from gateway.web.bodies import incoming_body, read_document
+from gateway.web.bodies import incoming_body
 from gateway.web.call import Call
-from gateway.web.documents import parsed
+from gateway.web.documents import document, parsed
 from gateway.web.handlers.listing import MAX_KEYS, encoding_type, list_query
 from gateway.web.handlers.objects import attributes_of, find_copy_source, source_conditions
 
@@ -85,8 +85,10 @@ async def upload_part_copy(call: Call) -> Answer:
 async def complete_multipart_upload(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html"""
     upload = await _upload(call)
+    async with document(call, MAX_COMPLETE_BYTES, of_object=True) as body:
+        parts = await parsed(call.services.parsing, parse_complete, body)
     request = complete.CompleteRequest(
-        await parsed(call.services.parsing, parse_complete, await read_document(call, of_object=True)),
+        parts,
         _object_size(call),
         parse_object_checksum(call.headers),
         parse_checksum_type(kind) if (kind := call.headers.get("x-amz-checksum-type")) else None,

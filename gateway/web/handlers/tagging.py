@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from gateway.objects.describe import set_tags
-from gateway.s3.documents import parse_tagging
+from gateway.s3.documents import MAX_TAGGING_BYTES, parse_tagging
 from gateway.s3.xml import render_tagging
 from gateway.web.answers import Answer, xml_answer
-from gateway.web.bodies import read_document
 from gateway.web.call import Call
+from gateway.web.documents import document
 
 
 async def get_object_tagging(call: Call) -> Answer:
@@ -17,7 +17,9 @@ async def get_object_tagging(call: Call) -> Answer:
 
 async def put_object_tagging(call: Call) -> Answer:
     """https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectTagging.html"""
-    await _replace(call, parse_tagging(await read_document(call, needs_digest=False)))
+    async with document(call, MAX_TAGGING_BYTES) as body:
+        tags = parse_tagging(body)
+    await _replace(call, tags)
     return Answer()
 
 
