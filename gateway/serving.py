@@ -44,11 +44,11 @@ from gateway.web.logs import configure_logging
 from gateway.web.loop_lag import LoopLag
 from gateway.web.probes import probes
 from gateway.web.server import S3Server
+from gateway.web.tls_listener import TlsListener
 from gateway.workers import READY, Beat, Frames, Order, Workers, bind
 
 _log = logging.getLogger("anbar")
 _BACKLOG = 1024
-_TLS_GOODBYE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +120,14 @@ async def _serve(settings: Settings, config: Path, tls: ssl.SSLContext | None) -
             server = S3Server(services, asyncio.get_running_loop(), access_log)
             listen = settings.server.listen
             with listening(listen, "listen"):
-                public = await _listen(server, tls, host=listen.host, port=listen.port, reuse_address=True)
-            listeners = [public]
+                listeners = await _listen_publicly(server, tls, bind(listen, 1)[0])
             if (nginx := settings.nginx.listen) is not None:
                 with listening(nginx, "listen", "nginx"):
                     where = {"host": nginx.host, "port": nginx.port, "reuse_address": True}
-                    listeners.append(await _listen(server.for_nginx, None, **where))
+                    listeners.append(await _listen(server.for_nginx, **where))
             serving = Serving(services, server, tls, access_log)
             _on_hangup(lambda: serving.read_again(config))
-            port = public.sockets[0].getsockname()[1]
+            port = listeners[0].sockets[0].getsockname()[1]
             admin: web.AppRunner | None = None
             try:
                 admin = await _start_probes(settings, services)
@@ -186,8 +185,8 @@ async def _serve_beside(settings: Settings, sockets: Sockets, ready: int, more: 
         _loop_lag(),
     ):
         server = S3Server(services, loop, access_log)
-        listeners = [await _listen(server, tls, sock=each) for each in sockets.public]
-        listeners += [await _listen(server.for_nginx, None, sock=each) for each in sockets.for_nginx]
+        listeners = await _listen_publicly(server, tls, sockets.public)
+        listeners += [await _listen(server.for_nginx, sock=each) for each in sockets.for_nginx]
         serving = Serving(services, server, tls, access_log)
 
         def told() -> None:
@@ -209,10 +208,16 @@ async def _serve_beside(settings: Settings, sockets: Sockets, ready: int, more: 
             await server.drain(settings.limits.drain_s)
 
 
-async def _listen(made: Callable[[], Connection], tls: ssl.SSLContext | None, **where: Any) -> asyncio.Server:
-    return await asyncio.get_running_loop().create_server(
-        made, ssl=tls, ssl_shutdown_timeout=_TLS_GOODBYE_S if tls else None, backlog=_BACKLOG, **where
-    )
+async def _listen_publicly(
+    server: S3Server, tls: ssl.SSLContext | None, sockets: Sequence[socket.socket]
+) -> list[asyncio.Server | TlsListener]:
+    if tls is None:
+        return [await _listen(server, sock=each) for each in sockets]
+    return [TlsListener(server, asyncio.get_running_loop(), tls, sockets)]
+
+
+async def _listen(made: Callable[[], Connection], **where: Any) -> asyncio.Server:
+    return await asyncio.get_running_loop().create_server(made, backlog=_BACKLOG, **where)
 
 
 def _stop_signals(*numbers: signal.Signals) -> asyncio.Event:

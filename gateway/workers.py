@@ -52,7 +52,8 @@ def bind(listen: Listen, count: int) -> list[list[socket.socket]]:
             for family, (host, _) in addresses:
                 each = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                if count > 1:
+                    each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 if family == socket.AF_INET6:
                     each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 each.bind((host, port))

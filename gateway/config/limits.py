@@ -13,7 +13,10 @@ class Limits(Table):
     max_object_size: PositiveSize = Field(
         default=5 * GIB, le=5 * GIB, description="The largest body of one PutObject, UploadPart or POST form."
     )
-    header_timeout_s: Seconds = Field(default=10.0, description="For a request's head to arrive, from its first byte.")
+    header_timeout_s: Seconds = Field(
+        default=10.0,
+        description="For a request's head to arrive, from its first byte; before it, for the TLS handshake.",
+    )
     idle_s: Seconds = Field(default=75.0, description="How long an idle connection is kept for the next request.")
     body_gap_timeout_s: Seconds = Field(
         default=60.0, description="The longest pause between two pieces of a request's body."
@@ -38,7 +41,10 @@ class Limits(Table):
         "least room left.",
     )
     max_connections: int = Field(
-        default=10_000, ge=1, le=1_000_000, description="Open connections of clients; one more is told `503 SlowDown`."
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="Open connections of clients; one more is told `503 SlowDown`, over TLS just closed.",
     )
     connections_per_address: int | None = Field(
         default=None,

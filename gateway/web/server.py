@@ -127,24 +127,37 @@ class S3Server:
 
     def opened(self, connection: Connection) -> bool:
         """Take a connection among those that are answered; False: they are too many, or those of its address."""
-        peer, most = connection.peer, self._most_of_address
+        if not self._take_place(connection.peer):
+            return False
+        self.connections.add(connection)
+        return True
+
+    def closed(self, connection: Connection) -> None:
+        if connection in self.connections:
+            self.connections.remove(connection)
+            self.left(connection.peer)
+
+    def arrived(self, peer: str) -> bool:
+        """Count a connection whose handshake begins; False: they are too many, or those of its address."""
+        self.tally.accepted.number += 1
+        return self._take_place(peer)
+
+    def left(self, peer: str) -> None:
+        """One fewer from this address."""
+        self.open_connections -= 1
+        self._of_address[peer] -= 1
+        if not self._of_address[peer]:
+            del self._of_address[peer]
+
+    def _take_place(self, peer: str) -> bool:
+        most = self._most_of_address
         if self.open_connections >= self._most_connections:
             return False
         if most is not None and self._of_address[peer] >= most and not is_trusted(peer, self._trusted_proxies):
             return False
-        self.connections.add(connection)
         self.open_connections += 1
         self._of_address[peer] += 1
         return True
-
-    def closed(self, connection: Connection) -> None:
-        if connection not in self.connections:
-            return
-        self.connections.remove(connection)
-        self.open_connections -= 1
-        self._of_address[connection.peer] -= 1
-        if not self._of_address[connection.peer]:
-            del self._of_address[connection.peer]
 
     async def drain(self, timeout_s: float) -> None:
         """Let the requests that have begun finish; then, or after the time is up, close every connection."""

@@ -13,6 +13,8 @@ from tests.support.caller import Caller, refused
 from tests.support.cast import assume_role, session_of
 from tests.support.gateway import DEMO_POLICY, OTHER_POLICY, Gateway, Settings
 from tests.support.oracle import at_rest
+from tests.support.plain_http import Connection as HttpsConnection
+from tests.support.process import open_descriptors
 from tests.support.raw_http import Answer, Connection, eventually
 from tests.support.signer import BOUNDARY, UNSIGNED, Signer, form_body, post_policy
 
@@ -141,6 +143,18 @@ def test_connections_of_one_address_are_counted(limited):
             elsewhere.settimeout(10)
             elsewhere.sendall(caller.signed("HEAD", f"/{BUCKET}").encode())
             assert elsewhere.recv(12) == b"HTTP/1.1 200"
+
+
+def test_over_tls_who_says_nothing_is_counted_and_closed(tmp_path):
+    limits = {"max_connections": 20, "header_timeout_s": 1.0}
+    with Gateway(tmp_path, tls=True, settings={"limits": limits}) as gateway, ExitStack() as opened:
+        before = open_descriptors(gateway.pid)
+        crowd = [opened.enter_context(Connection.open(gateway.host, gateway.port)) for _ in range(300)]
+        assert open_descriptors(gateway.pid) <= before + 25
+        assert all(connection.ended() for connection in crowd)
+        assert eventually(lambda: open_descriptors(gateway.pid) <= before + 2)
+        with HttpsConnection(gateway) as client:
+            assert client.request("GET", "/").status == 403
 
 
 @pytest.mark.parametrize("limited", [{"body_gap_timeout_s": 1.0, "min_upload_rate": "10KiB"}], indirect=True)
