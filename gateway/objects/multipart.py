@@ -190,9 +190,13 @@ async def abort_upload(rooms: Rooms, upload_id: str, idle_since_s: int | None = 
 async def abort(rooms: Rooms, upload_id: str, idle_since_s: int | None = None, until_s: int = 0) -> None:
     """The same, for whoever sees to it that it is not interrupted.
 
-    `until_s`: when the origin can no longer begin it, where nobody knows whether it has.
+    `until_s`: when the origin can no longer begin it, where nobody knows whether it has. An origin may keep a part that
+    was under way when its upload ended: then it is asked to end it again, until nothing can land there any more.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
     """
-    await rooms.collector.collect([await rooms.store.uploads.abort(upload_id, idle_since_s, until_s)])
+    now_s = rooms.now_s()
+    settled_s = {name: now_s + origin.settle_s for name, origin in rooms.origins.items() if origin.settle_s}
+    await rooms.collector.collect([await rooms.store.uploads.abort(upload_id, idle_since_s, until_s, settled_s)])
 
 
 def upload_meta(upload: UploadRecord, etag: str = "") -> BodyMeta:

@@ -44,6 +44,11 @@ _PART_COLUMNS = "part_number, size, etag, modified_s, location, checksum_algorit
 _LISTED = "key, upload_id, uploader, initiator, created_s, checksum_algorithm, checksum_type"
 _OPEN = """SELECT count(*) FROM uploads u JOIN buckets b ON b.bucket = u.bucket
            WHERE u.initiator = ? AND u.state != 'done' AND b.project = ?"""
+_UNDER_WAY = """SELECT 1 FROM intents WHERE upload_id = ?1
+                UNION ALL SELECT 1 FROM garbage WHERE origin = ?2 AND location > ?3 AND location < ?4 AND until_s > 0
+                LIMIT 1"""
+_LAST = "\U0010ffff"  # after it comes nothing that begins with the same text
+_AT_ONCE: Mapping[str, int] = {}
 _ONE_OBJECT = Amount(0, 1)
 _UNFINISHED = "uploads WHERE state != 'done' AND bucket = :bucket"
 
@@ -205,14 +210,22 @@ class Uploads:
 
         await self._database.write(work, self._catalog.stores(record))
 
-    async def abort(self, upload_id: str, idle_since_s: int | None = None, until_s: int = 0) -> Garbage:
+    async def abort(
+        self,
+        upload_id: str,
+        idle_since_s: int | None = None,
+        until_s: int = 0,
+        settled_s: Mapping[str, int] = _AT_ONCE,
+    ) -> Garbage:
         """End an open upload, or only one that nobody has touched since then; gives what it left at the origin.
 
-        `until_s`: when it can no longer begin at the origin, where nobody knows whether it has.
-
+        `until_s`: when it can no longer begin at the origin, where nobody knows whether it has. `settled_s`: by origin,
+        when what is under way now can have no effect any more; so long an upload is watched whose parts may still land.
         Raises S3Error: NoSuchUpload.
         """
-        return await self._database.write(lambda connection: _abort(connection, upload_id, idle_since_s, until_s))
+        return await self._database.write(
+            lambda connection: _abort(connection, upload_id, idle_since_s, until_s, settled_s)
+        )
 
     async def list_uploads(self, query: ListQuery, after_upload_id: str) -> Page[ListedUploadRow]:
         """One page of a bucket's unfinished uploads by key, then by id; `after_upload_id` narrows `query.after`."""
@@ -433,18 +446,28 @@ def _promise(
     return result is not None and row[1] is None
 
 
-def _abort(connection: Connection, upload_id: str, idle_since_s: int | None, until_s: int) -> Garbage:
+def _abort(
+    connection: Connection, upload_id: str, idle_since_s: int | None, until_s: int, settled_s: Mapping[str, int]
+) -> Garbage:
     held = _held(connection, upload_id)
     row = connection.execute(
         "DELETE FROM uploads WHERE upload_id = ?1 AND state = 'open' AND (?2 IS NULL OR touched_s < ?2) "
-        "RETURNING location, origin, uploader, bucket, created_s",
+        "RETURNING location, origin, uploader, bucket, created_s, result",
         (upload_id, idle_since_s),
     ).fetchone()
     if row is None:
         raise S3Error(Code.NoSuchUpload, UploadId=upload_id)
-    location, origin, uploader, bucket_name, created_s = row
+    location, origin, uploader, bucket_name, created_s, promised = row
+    if promised is not None or _may_still_land(connection, upload_id, origin, location):
+        until_s = max(until_s, settled_s.get(origin, 0))
     bucket = find_bucket(connection, bucket_name)
     release(connection, Account(bucket.project, bucket.category, uploader), held)
     garbage = Garbage(location, origin, "", "", uploader, write_id=upload_id, until_s=until_s, begun_s=created_s)
     writes.add_garbage(connection, garbage)
     return garbage
+
+
+def _may_still_land(connection: Connection, upload_id: str, origin: str, location: str) -> bool:
+    """Is a part of it on its way to the origin, or may be, since nobody has heard how its write ended?"""
+    asked = upload_id, origin, location, location + _LAST
+    return connection.execute(_UNDER_WAY, asked).fetchone() is not None

@@ -40,6 +40,25 @@ def caller(running: Gateway, origin: ScriptedOrigin) -> Iterator[Caller]:
     assert origin.objects(BUCKET) == {}
 
 
+def test_a_part_that_lands_after_the_abort_of_its_upload_does_not_stay(
+    caller: Caller, origin: ScriptedOrigin, running: Gateway, monkeypatch: pytest.MonkeyPatch
+):
+    """As at AWS: an upload may have to be aborted again to free its parts."""
+    monkeypatch.setattr(origin.switches, "late_parts", True)
+    upload_id = caller.start_upload(BUCKET, "film")
+    barrier = origin.barrier("UploadPart", key="film", phase="body")
+    with caller.connect() as connection:
+        query = f"partNumber=1&uploadId={upload_id}"
+        connection.send(caller.signed("PUT", f"/{BUCKET}/film?{query}", b"late").encode())
+        barrier.wait_reached()
+        assert caller.call("DELETE", f"/{BUCKET}/film?uploadId={upload_id}").status == 204
+        barrier.release()
+        assert connection.answer("PUT").status == 404
+    assert origin.uploads(BUCKET), "it has landed"
+    running.restart()
+    assert eventually(lambda: not origin.uploads(BUCKET))
+
+
 def begin(caller: Caller, key: str, body: bytes, share: float) -> Connection:
     request = caller.signed("PUT", f"/{BUCKET}/{key}", body)
     connection = caller.connect()

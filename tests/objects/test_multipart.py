@@ -7,8 +7,9 @@ import pytest
 from gateway.errors import Code
 from gateway.objects.bodies import Claims
 from gateway.objects.complete import CompleteRequest, complete_upload
-from gateway.objects.multipart import abort_upload, copy_part, put_part
-from gateway.objects.sweeper import recover
+from gateway.objects.multipart import abort_upload, copy_part, put_part, upload_meta
+from gateway.objects.sweeper import recover, sweep
+from gateway.origin.errors import OutcomeUnknown
 from gateway.s3.checksums import Algorithm
 from gateway.s3.conditions import NO_CONDITIONS, Conditions
 from gateway.s3.documents import CompletePart
@@ -43,6 +44,75 @@ async def test_an_abort_removes_all_parts_and_ends_the_id(house, origin):
     ):
         assert (await refusal(work)).code is Code.NoSuchUpload
     house.is_clean(origin.locations)
+
+
+# What is under way when an upload ends may still land at an S3 endpoint.
+
+SETTLE_S = 900
+
+
+@pytest.fixture
+def remote() -> MemoryOrigin:
+    return MemoryOrigin(own_keys=True, settle_s=SETTLE_S)
+
+
+async def nothing_is_left(house: House, origin: MemoryOrigin) -> None:
+    """The next sweep removes what has landed since, and the upload is watched until nothing can land any more."""
+    await house.settle()
+    await sweep(house.rooms)
+    assert origin.bodies == {}
+    assert house.count("garbage") > 0, "something may still come"
+    house.clock.now_s += SETTLE_S
+    await sweep(house.rooms)
+    house.is_clean(origin.locations)
+
+
+async def test_a_part_that_lands_after_the_abort_of_its_upload_is_removed(tmp_path, remote):
+    async with open_house(tmp_path / "store", remote) as house:
+        upload = await begun(house)
+        pause = remote.faults.pause("store")
+        late = asyncio.ensure_future(put_part(house.rooms, upload, 1, body_of(b"late")))
+        await pause.reached.wait()
+        await abort_upload(house.rooms, upload.upload_id)
+        pause.resume.set()
+        assert (await refusal(late)).code is Code.NoSuchUpload
+        assert list(remote.bodies.values()) == [b"late"]
+        await nothing_is_left(house, remote)
+
+
+async def test_a_part_of_which_nobody_heard_that_lands_after_the_abort_is_removed(tmp_path, remote):
+    async with open_house(tmp_path / "store", remote) as house:
+        upload = await begun(house)
+        remote.faults.fail("store", error=OutcomeUnknown("lost"))
+        assert (await refusal(put_part(house.rooms, upload, 1, body_of(b"late")))).code is Code.SlowDown
+        await abort_upload(house.rooms, upload.upload_id)
+        remote.bodies[f"{upload.location}1-late"] = b"late"
+        await nothing_is_left(house, remote)
+
+
+async def test_a_complete_of_which_nobody_heard_that_is_done_after_the_abort_is_undone(tmp_path, remote):
+    async with open_house(tmp_path / "store", remote) as house:
+        upload = await begun(house)
+        listed = await parts_of(house, upload, b"x")
+        remote.faults.fail("assemble", error=OutcomeUnknown("lost"))
+        assert (await refusal(complete_upload(house.rooms, upload, CompleteRequest(listed)))).code is Code.SlowDown
+        await abort_upload(house.rooms, upload.upload_id)
+        remote.end(upload.location.partition("?")[0], b"x", upload_meta(upload))
+        await nothing_is_left(house, remote)
+
+
+async def test_an_upload_of_which_nothing_is_under_way_is_gone_with_its_abort(tmp_path, remote):
+    async with open_house(tmp_path / "store", remote) as house:
+        upload = await begun(house)
+        other = await begun(house, "other")
+        await parts_of(house, upload, b"x")
+        pause = remote.faults.pause("store")
+        part = asyncio.ensure_future(put_part(house.rooms, other, 1, body_of(b"of another upload")))
+        await pause.reached.wait()
+        await abort_upload(house.rooms, upload.upload_id)
+        assert house.count("garbage") == 0
+        pause.resume.set()
+        await part
 
 
 @pytest.mark.parametrize("step", ["store", "create", "write", "finish"])

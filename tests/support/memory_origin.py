@@ -257,6 +257,8 @@ class MemoryOrigin:
         self, location: str, write_id: str = "", etag: str | None = None, *, begun: Begun | None = None
     ) -> None:
         await self.faults.before("delete")
+        if self.own_keys and "?" in location and not location.endswith("/"):
+            return  # a part goes with its upload
         place = location
         if location.endswith("/"):
             self._remove_below(location)

@@ -71,6 +71,8 @@ class Switches:
     list_page_size: int = 1000
     list_quirks: ListQuirks = field(default_factory=ListQuirks)
     min_part_size: int = 5 * MIB
+    late_parts: bool = False
+    """A part that comes to an upload that was aborted is stored all the same, until the upload is aborted again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ class Condition:
 class Bucket:
     objects: dict[str, StoredObject] = field(default_factory=dict)
     uploads: dict[str, Upload] = field(default_factory=dict)
+    aborted: dict[str, Upload] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -196,6 +199,9 @@ class S3Model:
         return upload
 
     def put_part(self, bucket: str, key: str, upload_id: str, number: int, body: bytes) -> Part:
+        held = self.bucket(bucket)
+        if self.switches.late_parts and upload_id in held.aborted:
+            held.uploads[upload_id] = held.aborted.pop(upload_id)
         upload = self.upload(bucket, key, upload_id)
         if not 1 <= number <= MAX_PART_NUMBER:
             raise Refusal("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive")
@@ -232,8 +238,9 @@ class S3Model:
         return made
 
     def abort(self, bucket: str, key: str, upload_id: str) -> None:
-        self.upload(bucket, key, upload_id)
-        del self.bucket(bucket).uploads[upload_id]
+        upload, held = self.upload(bucket, key, upload_id), self.bucket(bucket)
+        upload.parts.clear()
+        held.aborted[upload_id] = held.uploads.pop(upload_id)
 
     def _store(
         self, bucket: str, key: str, body: bytes, etag: str, description: Description, condition: Condition
