@@ -22,7 +22,7 @@ class Limits(Table):
         default=60.0, description="The longest pause between two pieces of a request's body."
     )
     write_timeout_s: Seconds = Field(
-        default=60.0, description="The longest time a client may take to accept the next piece of an answer."
+        default=60.0, description="The longest time a client may take for the next 64 KiB of an answer."
     )
     drain_s: Seconds = Field(
         default=30.0, description="After SIGTERM: for the requests that have begun, before they are cut off."

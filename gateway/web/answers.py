@@ -133,18 +133,24 @@ async def write_answer(connection: Connection, head: bytes, answer: Answer, *, i
 
 
 async def _drain(connection: Connection, timeout_s: float) -> None:
-    """Wait until the client has taken what was written, but not for ever."""
+    """Wait until the client has taken what was written, as long as it takes a piece of a file's size each `timeout_s`.
+
+    So a client that is slow is as welcome where bodies come in larger pieces, out of the cache.
+    """
     transport = connection.transport
     if transport is None:
         raise ConnectionResetError("the client is gone")
-    if transport.get_write_buffer_size() == 0:
-        return
-    try:
-        async with asyncio.timeout(timeout_s):
-            await connection.drained()
-    except TimeoutError:
-        transport.abort()
-        raise ConnectionResetError("the client took nothing for too long") from None
+    unsent = transport.get_write_buffer_size()
+    while unsent:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await connection.drained()
+            return
+        except TimeoutError:
+            before, unsent = unsent, transport.get_write_buffer_size()
+            if before - unsent < _READ_SIZE:
+                transport.abort()
+                raise ConnectionResetError("the client took too little for too long") from None
 
 
 async def _write_slice(
@@ -186,6 +192,8 @@ async def _send_region(
         return None
     if not _in_page_cache(region.fd, region.offset + region.size - 1):
         return 0
+    if transport.is_closing():  # meanwhile: its descriptor is not to be written to any more
+        raise ConnectionResetError("the client is gone")
     try:
         return os.sendfile(socket.fileno(), region.fd, region.offset, region.size)
     except BlockingIOError:

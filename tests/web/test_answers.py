@@ -1,7 +1,9 @@
 """Answers as bytes: heads, error documents, and bodies that end whole or break the connection."""
 
 import asyncio
+import contextlib
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -241,6 +243,92 @@ async def test_a_client_that_takes_nothing_is_cut_off(origin):
     told = await answered(Answer(slice=part), timeout_s=0.2, reads=False, limit=1)
     assert isinstance(told.error, ConnectionResetError)
     part.reader.close()
+
+
+async def taken_slowly(body: Short, size: int, pause_s: float, timeout_s: float) -> Told:
+    """What a client with hardly any buffer receives, which takes up to `size` bytes and pauses."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[BaseException | None] = loop.create_future()
+
+    async def work(wire: Wire) -> None:
+        assert wire.transport is not None
+        wire.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 10)
+        answer = Answer(slice=BodySlice(body, 0, len(body.data)))
+        await write_answer(cast(Connection, wire), HEAD, answer, is_head=False, timeout_s=timeout_s)
+
+    server = await loop.create_server(lambda: Wire(work, outcome), "127.0.0.1", 0)
+    received = bytearray()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 10)
+        client.setblocking(False)
+        await loop.sock_connect(client, server.sockets[0].getsockname())
+        with contextlib.suppress(ConnectionError):
+            while data := await loop.sock_recv(client, size):
+                received += data
+                await asyncio.sleep(pause_s)  # it is slow: nothing is waited for here
+    server.close()
+    return Told(bytes(received), await outcome)
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_slow_client_may_take_longer_for_a_piece_as_long_as_it_goes_on_taking(loop_factory):
+    """It takes 160 KiB a second; the piece is of 400 KiB, and 64 of them are enough each time."""
+    body = Short(os.urandom(400 << 10), MIB)
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        told = runner.run(taken_slowly(body, 8 << 10, 0.05, timeout_s=1.5))
+    assert len(body.asked) == 1
+    assert told.error is None
+    assert told.data == HEAD + body.data
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_client_that_takes_next_to_nothing_is_cut_off(loop_factory):
+    body = Short(bytes(400 << 10), MIB)
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        told = runner.run(taken_slowly(body, 2 << 10, 0.05, timeout_s=0.5))
+    assert isinstance(told.error, ConnectionResetError)
+    assert len(told.data) < len(body.data)
+
+
+@dataclass
+class BrokenOff(Short):
+    """A body whose connection is broken off while it is looked for in its file."""
+
+    fd: int = -1
+    transport: asyncio.Transport | None = None
+
+    async def region(self, offset: int, size: int) -> FileRegion | None:
+        assert self.transport is not None
+        self.transport.abort()
+        return FileRegion(self.fd, offset, size)
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_connection_that_was_broken_off_is_sent_no_more_of_a_file(tmp_path, loop_factory):
+    (tmp_path / "body").write_bytes(bytes(MIB))
+    body = BrokenOff(bytes(MIB), MIB, fd=os.open(tmp_path / "body", os.O_RDONLY))
+    answer = Answer(slice=BodySlice(body, 0, MIB))
+
+    async def work(wire: Wire) -> None:
+        body.transport = wire.transport
+        await write_answer(cast(Connection, wire), HEAD, answer, is_head=False, timeout_s=20.0)
+
+    async def scenario() -> tuple[bytes, BaseException | None]:
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[BaseException | None] = loop.create_future()
+        server = await loop.create_server(lambda: Wire(work, outcome), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        try:
+            return await reader.read(), await outcome
+        finally:
+            writer.close()
+            server.close()
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        received, error = runner.run(scenario())
+    os.close(body.fd)
+    assert isinstance(error, ConnectionResetError)
+    assert (received, answer.sent) == (HEAD, 0)
 
 
 class Watched(Short):
