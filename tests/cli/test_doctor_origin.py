@@ -423,7 +423,7 @@ def test_what_cannot_be_removed_is_named(far, probe):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_probe_cleans_up(weed, far, number):
-    with slow_proxy(weed) as (server, begun):
+    with held_proxy(weed) as (server, begun, go_on):
         installation = far(server)
         process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "doctor", "--origin", "far"],
@@ -436,6 +436,7 @@ def test_an_interrupted_probe_cleans_up(weed, far, number):
         assert begun.wait(30)
         assert len(keys_at(weed)) > len(OWN_KEYS)
         process.send_signal(number)
+        go_on.set()
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "FAIL  origin far: interrupted after" in out
@@ -444,9 +445,9 @@ def test_an_interrupted_probe_cleans_up(weed, far, number):
 
 
 @contextmanager
-def slow_proxy(server: S3Server) -> Iterator[tuple[S3Server, threading.Event]]:
-    """The store by a way that takes its time; the event is set when some requests have gone through."""
-    begun = threading.Event()
+def held_proxy(server: S3Server) -> Iterator[tuple[S3Server, threading.Event, threading.Event]]:
+    """The store by a way on which nothing goes on after some requests, of which the first event tells, until the other."""
+    begun, go_on = threading.Event(), threading.Event()
     count = 0
     address = server.endpoint.removeprefix("http://").split(":")
 
@@ -458,15 +459,15 @@ def slow_proxy(server: S3Server) -> Iterator[tuple[S3Server, threading.Event]]:
                 back.start()
                 while data := self.request.recv(1 << 16):
                     count += 1
-                    if count == 12:
+                    if count >= 12:
                         begun.set()
-                    time.sleep(0.05)
+                        go_on.wait(60)
                     onward.sendall(data)
                 onward.shutdown(socket.SHUT_WR)
                 back.join(5)
 
     with listening(Pipe) as slow:
-        yield replace(server, endpoint=slow.endpoint), begun
+        yield replace(server, endpoint=slow.endpoint), begun, go_on
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
