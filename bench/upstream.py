@@ -78,10 +78,14 @@ class _Connection(asyncio.BufferedProtocol):
             self._left = self._size - len(body)
             if not self._left:
                 self._stored()
+        elif method == b"HEAD" and self._path not in self._objects:
+            self._transport.write(b"HTTP/1.1 404 Not Found\r\n%s\r\n" % _COMMON)
+        elif method == b"HEAD":
+            self._give(head, with_body=False)
         else:
             self._transport.write(b"HTTP/1.1 204 No Content\r\n%s\r\n" % _COMMON)
 
-    def _give(self, head: bytes) -> None:
+    def _give(self, head: bytes, *, with_body: bool = True) -> None:
         size, metadata = self._objects[self._path]
         asked = _RANGE.search(head)
         first, last = (int(asked[1]), int(asked[2])) if asked else (0, size - 1)
@@ -94,7 +98,7 @@ class _Connection(asyncio.BufferedProtocol):
             metadata,
             last + 1 - first,
         )
-        self._transport.writelines((answer, self._body[first : last + 1]))
+        self._transport.writelines((answer, self._body[first : last + 1 if with_body else first]))
 
     def _stored(self) -> None:
         answer = b"HTTP/1.1 200 OK\r\n%sETag: %s%s\r\nContent-Length: 0\r\n\r\n"
