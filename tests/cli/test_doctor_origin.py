@@ -421,6 +421,15 @@ def test_what_cannot_be_removed_is_named(far, probe):
     assert f"{below}/plain" in told.report["left"]
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Processes that are started heed SIGINT, also where this one was started in the background and does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_probe_cleans_up(weed, far, number):
     with held_proxy(weed) as (server, begun, go_on):
