@@ -18,7 +18,7 @@ from gateway.origin.bodies import Assembled, FileReader, FileWriter, PartsReader
 from gateway.origin.directory_survey import DirectorySurvey
 from gateway.origin.disk import Disk, Manifest, copy_range, load_manifest, write_all
 from gateway.origin.errors import BodyNotFound, OriginError, origin_errors
-from gateway.origin.open_files import OpenFile, OpenFiles, open_file
+from gateway.origin.open_files import OpenFile, OpenFiles, is_removed, open_file
 from gateway.origin.paths import object_path, write_id_of
 from gateway.origin.read_locks import OneProcess, ReadLocks
 from gateway.threads import Threads
@@ -232,10 +232,10 @@ class DirectoryOrigin:
 
     def _close(self, fd: int) -> None:
         """Close a file that is kept no more. The last close of a removed one frees its blocks, which takes its time."""
-        if os.fstat(fd).st_nlink:
-            os.close(fd)
-        else:
+        if is_removed(fd):
             self._threads.launch(os.close, fd)
+        else:
+            os.close(fd)
 
     async def _open_assembled(self, location: str) -> BodyReader:
         assembled = self._assembled.setdefault(location, Assembled(location, self._disk.path(location)))

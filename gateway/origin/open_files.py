@@ -124,10 +124,11 @@ class OpenFiles(Generic[F]):
 
 def _removed(files: Sequence[OpenFile]) -> list[bool]:
     """Which of them no folder has any more; blocks."""
-    return [_is_removed(file.fd) for file in files]
+    return [is_removed(file.fd) for file in files]
 
 
-def _is_removed(fd: int) -> bool:
+def is_removed(fd: int) -> bool:
+    """Has no folder this open file any more?"""
     try:
         return os.fstat(fd).st_nlink == 0
     except OSError:  # a share of another machine calls it stale

@@ -1,6 +1,7 @@
 """The directory origin: whole bodies or none, safe on disk before anybody is told, and readers that are never surprised."""
 
 import asyncio
+import errno
 import json
 import os
 import threading
@@ -17,7 +18,7 @@ from gateway.origin.directory import DirectoryOrigin
 from gateway.origin.errors import BodyNotFound, OriginError, OriginFull
 from gateway.store.runs import Runs
 from tests.support.data import ODD_KEYS
-from tests.support.descriptors import become_few, open_though_removed
+from tests.support.descriptors import become_few, open_below, open_though_removed
 from tests.support.house import read_to_the_end
 
 META = BodyMeta("b", "k", "ann", "w1", '"e"', {"content-type": "text/é"}, {"a": "ü"}, {"t": "1"})
@@ -552,6 +553,23 @@ async def test_the_room_of_a_removed_body_is_freed_while_the_loop_goes_on(origin
     await become_few(root)
     assert len(freed_by) == 1
     assert threading.get_ident() not in freed_by
+
+
+async def test_a_share_that_calls_a_removed_file_stale_keeps_nobody_from_anything(origin, root, monkeypatch):
+    location = origin.locate("b", "k", "w1")
+    await origin.store(location, b"body", lambda: Checked(META))
+    (await origin.open(location)).close()
+    fstat, held = os.fstat, open_below(root)
+
+    def stale(fd: int) -> os.stat_result:
+        if fd in held:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return fstat(fd)
+
+    assert held
+    monkeypatch.setattr(os, "fstat", stale)
+    await origin.delete(location)
+    await become_few(root)
 
 
 async def test_a_full_disk_is_said_to_be_full(origin, monkeypatch):

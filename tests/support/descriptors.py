@@ -2,22 +2,27 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _SOON_S = 10.0
 
 
+def open_below(below: Path) -> dict[int, str]:
+    """The descriptors of files below a folder, and what the kernel calls them."""
+    found = {}
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            target = os.readlink(f"/proc/self/fd/{fd}")
+            if target.startswith(f"{below}/"):
+                found[int(fd)] = target
+    return found
+
+
 def open_though_removed(below: Path) -> list[str]:
     """The names that these files had."""
-    found = []
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{fd}")
-        except OSError:
-            continue
-        if target.startswith(f"{below}/") and target.endswith(" (deleted)"):
-            found.append(target.removesuffix(" (deleted)"))
-    return found
+    names = open_below(below).values()
+    return [name.removesuffix(" (deleted)") for name in names if name.endswith(" (deleted)")]
 
 
 async def become_few(below: Path, count: int = 0) -> None:
