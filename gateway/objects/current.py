@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.bounded import BoundedMap
 from gateway.cache.names import body_name
 from gateway.errors import Code, S3Error
 from gateway.objects.adopt import refresh
@@ -15,6 +16,8 @@ from gateway.store.records import ObjectRecord
 
 MayRead = Callable[[ObjectRecord], None]
 """Asks the policy about a row; raises S3Error: AccessDenied."""
+
+_named: BoundedMap[tuple[str, str], tuple[ObjectRecord, KeptAs]] = BoundedMap(2048)  # by bucket and key
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,16 @@ def name_of(record: ObjectRecord, keeping: Keeping) -> KeptAs | None:
     cache_control = record.headers.get("cache-control")
     if cache_control is not None and not may_be_kept(cache_control):
         return None
+    named = _named.get((record.bucket, record.key))
+    if named is not None and named[0] is record:
+        return named[1]
     checksum = record.checksum.value if record.checksum is not None else ""
     name = body_name(
         record.origin, record.bucket, record.key, record.etag, str(record.size), str(record.modified_s), checksum
     )
-    return KeptAs(name, record.bucket, record.key, record.size)
+    kept_as = KeptAs(name, record.bucket, record.key, record.size)
+    _named.put((record.bucket, record.key), (record, kept_as))
+    return kept_as
 
 
 async def successor(

@@ -1,7 +1,9 @@
 """The headers of answers about one object."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
+from gateway.bounded import BoundedMap
 from gateway.cache.readers import BlockReader, HeldReader
 from gateway.objects.get import Found
 from gateway.origin.base import BodyReader
@@ -23,6 +25,17 @@ _DEFAULT_TYPE = "binary/octet-stream"
 _SAFETY = [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox; default-src 'none'")]
 
 
+class _Said(NamedTuple):
+    """Headers that were answered about a row, and what they depend on besides: reserved, tags_shown, cache_control."""
+
+    record: ObjectRecord
+    asked: tuple[str, bool, str | None]
+    headers: list[tuple[str, str]]
+
+
+_said: BoundedMap[tuple[str, str], _Said] = BoundedMap(2048)  # by bucket and key
+
+
 def read_headers(
     found: Found,
     overrides: Mapping[str, str] | None = None,
@@ -39,18 +52,42 @@ def read_headers(
     object has none of its own.
     """
     record = found.record
-    headers = validators(record)
-    headers.append(("Accept-Ranges", "bytes"))
-    headers += _content_headers(record, overrides or {}, cache_control)
-    headers += [(f"x-amz-meta-{name}", value) for name, value in record.metadata.items() if name != reserved]
-    if record.tags and tags_shown:
-        headers.append(("x-amz-tagging-count", str(len(record.tags))))
+    if overrides:
+        headers = _headers_of(record, overrides, reserved, tags_shown=tags_shown, cache_control=cache_control)
+    else:
+        headers = _remembered_headers(record, reserved, tags_shown=tags_shown, cache_control=cache_control)
     if found.part_count is not None:
         headers.append(("x-amz-mp-parts-count", str(found.part_count)))
     if found.range is not None:
         headers.append(("Content-Range", f"bytes {found.range.first}-{found.range.last}/{record.size}"))
     if checksum_mode and found.checksum is not None:
         headers += checksum_headers(found.checksum)
+    return headers
+
+
+def _remembered_headers(
+    record: ObjectRecord, reserved: str, *, tags_shown: bool, cache_control: str | None
+) -> list[tuple[str, str]]:
+    """A list of its own for each caller, made anew only for another row or for other words about it."""
+    name = (record.bucket, record.key)
+    asked = (reserved, tags_shown, cache_control)
+    said = _said.get(name)
+    if said is not None and said.record is record and said.asked == asked:
+        return said.headers.copy()
+    headers = _headers_of(record, {}, reserved, tags_shown=tags_shown, cache_control=cache_control)
+    _said.put(name, _Said(record, asked, headers.copy()))
+    return headers
+
+
+def _headers_of(
+    record: ObjectRecord, overrides: Mapping[str, str], reserved: str, *, tags_shown: bool, cache_control: str | None
+) -> list[tuple[str, str]]:
+    headers = validators(record)
+    headers.append(("Accept-Ranges", "bytes"))
+    headers += _content_headers(record, overrides, cache_control)
+    headers += [(f"x-amz-meta-{name}", value) for name, value in record.metadata.items() if name != reserved]
+    if record.tags and tags_shown:
+        headers.append(("x-amz-tagging-count", str(len(record.tags))))
     return headers
 
 
