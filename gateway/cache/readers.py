@@ -1,8 +1,7 @@
 """Open bodies of which some or all is kept: block by block, from wherever each is."""
 
 import logging
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from gateway.cache.blocks import OpenBlock
 from gateway.cache.flights import AHEAD, Flight, Run, Source
@@ -17,8 +16,7 @@ _TRIES: Final = 4
 _log = logging.getLogger("anbar.cache")
 
 
-@dataclass(frozen=True, slots=True)
-class HeldReader:
+class HeldReader(NamedTuple):
     """All the bytes that were asked for, at hand: `data`, of which the first is at `offset` of the body.
 
     They came from the origin at `fetched_s`, in seconds since the epoch.

@@ -3,7 +3,8 @@
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from gateway.errors import Code, S3Error
 from gateway.objects.bodies import origin_failed
@@ -18,8 +19,7 @@ from gateway.store.records import ObjectPart, ObjectRecord, StoredChecksum
 _TRIES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """Which bytes of an object, and on what conditions. `range` and `part_number` exclude each other.
 
     `may_read` is asked about a row that replaced the one that was allowed. `keeping`: what is read may be kept close.
@@ -33,8 +33,7 @@ class Wanted:
     keeping: Keeping | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """An object as it is answered. `range` is None for all of it; without `not_modified` the bytes may be read."""
 
     record: ObjectRecord
@@ -64,9 +63,13 @@ async def find_bytes(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> Foun
 
     Raises S3Error: PreconditionFailed, InvalidRange, InvalidPartNumber, NoSuchKey.
     """
-    parts: list[ObjectPart] = []
-    if wanted.part_number is not None:
-        record, parts = await object_parts(rooms, record, wanted.may_read)
+    if wanted.part_number is None:
+        return _decide(record, wanted)
+    record, parts = await object_parts(rooms, record, wanted.may_read)
+    return _decide(record, wanted, parts)
+
+
+def _decide(record: ObjectRecord, wanted: Wanted, parts: Sequence[ObjectPart] = ()) -> Found:
     conditions = wanted.conditions
     if not conditions.empty and check_read(conditions, record.etag, record.modified_s) is Outcome.NOT_MODIFIED:
         return Found(record, not_modified=True)
@@ -97,7 +100,7 @@ async def open_object(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> tup
     Raises S3Error: as find_bytes, and NoSuchKey, ServiceUnavailable.
     """
     for _ in range(_TRIES):
-        found = await find_bytes(rooms, record, wanted)
+        found = _decide(record, wanted) if wanted.part_number is None else await find_bytes(rooms, record, wanted)
         if found.not_modified or not found.size:
             return found, None
         try:
@@ -109,7 +112,7 @@ async def open_object(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> tup
     raise S3Error(Code.ServiceUnavailable)
 
 
-def _part(record: ObjectRecord, parts: list[ObjectPart], part_number: int) -> Found:
+def _part(record: ObjectRecord, parts: Sequence[ObjectPart], part_number: int) -> Found:
     """The bytes of one part; an object that was not uploaded in parts has one, its whole."""
     if part_number > max(len(parts), 1):
         raise S3Error(Code.InvalidPartNumber, PartNumberRequested=part_number, ActualPartCount=max(len(parts), 1))

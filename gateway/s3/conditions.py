@@ -15,6 +15,7 @@ from gateway.s3.headers import parse_http_date
 # One ETag and the comma after it. Clients also send ETags without their quotes; those hold no comma or blank.
 _ETAG = re.compile(r'[ \t]*((?:W/)?"[^"\x00-\x1f\x7f]*"|[^",\x00-\x20\x7f]+)[ \t]*(?:,|\Z)')
 _MAX_ETAGS = 100
+_NAMES = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since"})
 
 
 class Outcome(Enum):
@@ -35,7 +36,7 @@ class Conditions:
 
     @property
     def empty(self) -> bool:
-        return self == NO_CONDITIONS
+        return self is NO_CONDITIONS or self == NO_CONDITIONS
 
 
 NO_CONDITIONS = Conditions()
@@ -55,6 +56,8 @@ def parse_conditions(headers: Mapping[str, str], prefix: str = "") -> Conditions
     A date that cannot be read is ignored, as RFC 9110 asks; ETags that cannot be read are refused.
     Raises S3Error: InvalidArgument.
     """
+    if not prefix and _NAMES.isdisjoint(headers):
+        return NO_CONDITIONS
     return Conditions(
         _etags(headers, f"{prefix}if-match"),
         _etags(headers, f"{prefix}if-none-match"),

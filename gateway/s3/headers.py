@@ -25,6 +25,7 @@ OBJECT_ATTRIBUTES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass"
 
 _STANDARD_HEADERS = ("content-type", "cache-control", "content-disposition", "content-language", "expires")
 _OVERRIDES = {f"response-{name}": name for name in (*_STANDARD_HEADERS, "content-encoding")}
+_OVERRIDING = frozenset(_OVERRIDES)
 # Types that a browser shows without running anything in them. Not here: HTML, SVG, XML, PDF, scripts, and whatever
 # we do not know.
 # fmt: off
@@ -86,7 +87,7 @@ def parse_response_overrides(query: Mapping[str, str]) -> dict[str, str]:
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
     Raises S3Error: InvalidArgument (characters that no header can carry).
     """
-    if not query:
+    if _OVERRIDING.isdisjoint(query):
         return {}
     return {
         header: _sendable(parameter, query[parameter])

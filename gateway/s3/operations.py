@@ -278,6 +278,7 @@ _UNSUPPORTED = frozenset({
     "x-amz-if-match-last-modified-time", "x-amz-if-match-size", "x-amz-object-annotation-directive",
     "x-amz-rename-source", "x-amz-website-redirect-location", "x-amz-write-offset-bytes",
 })  # fmt: skip
+_OF_EVERY_REQUEST = frozenset({"x-amz-content-sha256", "x-amz-date", "x-amz-security-token"})
 _SWITCHES = frozenset({"x-amz-bucket-object-lock-enabled", "x-amz-server-side-encryption-bucket-key-enabled"})
 
 
@@ -320,7 +321,7 @@ def refuse_unsupported_headers(operation: Operation, headers: Mapping[str, str],
     Raises S3Error: NotImplemented, InvalidStorageClass, InvalidArgument, AccessControlListNotSupported.
     """
     for name, value in headers.items():
-        if not name.startswith("x-amz-") or not value:
+        if not name.startswith("x-amz-") or not value or name in _OF_EVERY_REQUEST:
             continue
         if name == "x-amz-acl":
             if operation.name not in _SETS_ACL:

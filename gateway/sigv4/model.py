@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 MAX_SKEW_S: Final = 15 * 60
 MAX_EXPIRES_S: Final = 7 * 24 * 3600
@@ -14,8 +14,7 @@ S3: Final = "s3"
 STS: Final = "sts"
 
 
-@dataclass(frozen=True, slots=True)
-class WireRequest:
+class WireRequest(NamedTuple):
     """A request as it was sent, before anything was decoded.
 
     `raw_path` and `raw_query` are percent-encoded, exactly as on the request line; `headers` has lower-case names,
@@ -91,8 +90,7 @@ class CredentialScope:
         object.__setattr__(self, "text", f"{self.date}/{self.region}/{self.service}/aws4_request")
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """What a request says about its signer; nothing of it is proven yet.
 
     `signed_headers` are sorted. `time_s` is the signing time and `expires_s` the life of a presigned URL after it;
@@ -104,9 +102,12 @@ class Credentials:
     access_key_id: str
     scope: CredentialScope | None
     signed_headers: tuple[str, ...]
-    signature: str = field(repr=False)
+    signature: str
     time_s: int
     expires_s: int | None
-    session_token: str | None = field(repr=False)
+    session_token: str | None
     timestamp: str = ""
     payload_hash: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.access_key_id!r}, {self.scope!r}, …)"

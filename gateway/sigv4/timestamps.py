@@ -22,12 +22,22 @@ _HTTP_DATE = re.compile(
 )
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
+_times: BoundedMap[str, int] = BoundedMap(64)  # "20130524T000000Z" -> epoch seconds: many are signed in one second
 _midnights: BoundedMap[str, int] = BoundedMap(64)  # "20130524" -> epoch seconds
 _days: BoundedMap[int, str] = BoundedMap(64)  # days since the epoch -> "20130524"
 
 
 def parse_amz_date(text: str) -> int | None:
     """`20130524T000000Z` → epoch seconds; None where it is anything else."""
+    time_s = _times.get(text)
+    if time_s is None:
+        time_s = _parse_amz_date(text)
+        if time_s is not None:
+            _times.put(text, time_s)
+    return time_s
+
+
+def _parse_amz_date(text: str) -> int | None:
     if _AMZ_DATE.fullmatch(text) is None:
         return None
     midnight = _midnights.get(text[:8])

@@ -20,6 +20,7 @@ _NAMES = {
     "content-language": "Content-Language",
     "expires": "Expires",
 }
+_OF_THE_CACHE = (HeldReader, BlockReader)
 _DEFAULT_TYPE = "binary/octet-stream"
 # Media is shown, never run: whatever an uploader called it (https://www.w3.org/TR/CSP3/#directive-sandbox).
 _SAFETY = [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "sandbox; default-src 'none'")]
@@ -115,7 +116,7 @@ def downstream_control(category: Category | None) -> str:
 
 def cache_headers(reader: BodyReader, now_s: int) -> list[tuple[str, str]]:
     """Whether a body was kept here, and for how long; nothing of one that no cache was asked for."""
-    if not isinstance(reader, HeldReader | BlockReader):
+    if not isinstance(reader, _OF_THE_CACHE):
         return []
     fetched_s = now_s if reader.fetched_s is None else reader.fetched_s
     return [("X-Cache", reader.state), ("Age", str(max(now_s - fetched_s, 0)))]
@@ -123,7 +124,7 @@ def cache_headers(reader: BodyReader, now_s: int) -> list[tuple[str, str]]:
 
 def cache_state(reader: BodyReader) -> str:
     """The same in a word for the access log, or none."""
-    return reader.state if isinstance(reader, HeldReader | BlockReader) else ""
+    return reader.state if isinstance(reader, _OF_THE_CACHE) else ""
 
 
 def checksum_headers(checksum: StoredChecksum) -> list[tuple[str, str]]:

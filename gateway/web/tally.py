@@ -64,16 +64,17 @@ class RequestTally(Tally):
 
     def count(self, exchange: Exchange, ended_s: float) -> None:
         """A request is over."""
-        counted = self._of(exchange.operation)
-        counted.count(exchange.status)
+        counted, answer = self._of(exchange.operation), exchange.answer
         began_s, head_s = exchange.began_s, exchange.head_s
+        counted.count(exchange.status)
         if head_s:
             counted.first_byte.note(head_s - began_s)
-        if not exchange.is_whole and exchange.answer is not None:
-            counted.broken_off.number += 1
         counted.whole.note(ended_s - began_s)
         counted.received.number += exchange.request.body.total_bytes
-        counted.sent.number += exchange.sent
+        if answer is not None:
+            counted.sent.number += answer.sent
+            if not exchange.is_whole:
+                counted.broken_off.number += 1
 
     def count_unreadable(self, status: int) -> None:
         """What came could not be read as a request."""
