@@ -1,6 +1,6 @@
 """The body of a row, and what stands in its place where the row was replaced between look-up and use."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gateway.bounded import BoundedMap
@@ -27,12 +27,12 @@ class Keeping:
     max_object_size: int | None = None
 
 
-async def open_body(
+def open_body(
     rooms: Rooms, record: ObjectRecord, offset: int, size: int, keeping: Keeping | None = None
-) -> BodyReader:
+) -> Awaitable[BodyReader]:
     """The body of a row, of which `size` bytes from `offset` will be read; raises OriginError."""
     kept_as = None if keeping is None else name_of(record, keeping)
-    return await rooms.origin(record.origin).open(record.location, record.origin_etag, offset, size, kept_as)
+    return rooms.origin(record.origin).open(record.location, record.origin_etag, offset, size, kept_as)
 
 
 def name_of(record: ObjectRecord, keeping: Keeping) -> KeptAs | None:
