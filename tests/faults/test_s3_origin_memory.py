@@ -7,12 +7,10 @@ import asyncio
 import hashlib
 import re
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 import pytest
 
@@ -21,6 +19,7 @@ from tests.support.gateway import Gateway, free_port
 from tests.support.process import MIB, forget_peak, peak_memory, resident_memory
 from tests.support.raw_http import eventually
 from tests.support.s3_gateway import BUCKET, CAPABILITIES
+from tests.support.small_server import SmallServer
 
 MANY = 1000
 LARGE = 50 * MIB
@@ -29,48 +28,25 @@ SENT = 256 * 1024
 """Bytes of a download that the origin sends before it stalls."""
 
 
-class StallingOrigin:
+class StallingOrigin(SmallServer):
     """Takes and gives small bodies; of keys that begin with `stalled` it reads, and writes, only the beginning."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.port = free_port()
         self.stalled = 0
         self.free_flow = False
         """Whether downloads go on as fast as they are read."""
         self._bodies: dict[str, bytes] = {}
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._tasks: set[asyncio.Task] = set()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    async def _listen(self) -> None:
+    async def _listen(self) -> asyncio.Server:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)  # what is not read stays at the gateway
         listener.bind(("127.0.0.1", self.port))
-        self._server = await asyncio.start_server(self._serve, sock=listener, backlog=4096, limit=64 * 1024)
-
-    async def _end(self) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        return await asyncio.start_server(self._accept, sock=listener, backlog=4096, limit=64 * 1024)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         try:
             while True:
                 await self._answer(reader, writer)
