@@ -198,6 +198,10 @@ class Gate:
             await admit_sts(call)
             return
         await authenticate(call)
+        decided = self._repeats.decided(call)
+        if decided is not None:
+            call.operation, call.found_bucket, call.found_object = decided.operation, decided.bucket, decided.record
+            return
         call.operation = find_operation(call.wire.method, call.address, call.query, call.headers)
         if call.operation.name == "PostObject" and call.identity is None:
             return  # its handler finds the signature in the form
