@@ -152,7 +152,9 @@ def key_in(body: LyingBody, prefix: str) -> str:
 
 
 def _md5_of(examined: ExaminedBody) -> bytes | None:
-    """The MD5 that the source tells of a body, where its ETag looks like one."""
+    """The MD5 that the source tells of a body, where its ETag looks like one and can be one."""
+    if examined.keyed:
+        return None
     found = _MD5_ETAG.match(examined.origin_etag or "")
     return bytes.fromhex(found[1]) if found else None
 

@@ -105,6 +105,15 @@ def test_bytes_that_are_not_what_the_source_says_are_not_stored(gateway, old, ca
     assert imported(gateway, "s3://old", "demo/media") == {"damaged": ("imported", True)}
 
 
+@pytest.mark.parametrize("encryption", ["aws:kms", "aws:kms:dsse"])
+def test_an_etag_of_what_a_kms_key_encrypts_is_not_taken_for_an_md5(gateway, old, caller, encryption):
+    key = f"sealed {encryption}"
+    old.put_behind("old", key, b"abc", etag=f'"{"0" * 32}"')
+    old.script("HeadObject", do=Change(headers={"x-amz-server-side-encryption": encryption}))
+    assert imported(gateway, "s3://old", "demo/media") == {key: ("imported", False)}
+    assert caller.get("demo-media", key).body == b"abc"
+
+
 def test_the_categorys_limits_hold(gateway, old):
     old.put_behind("old", "picture", PNG, headers={"content-type": "image/png"})
     old.put_behind("old", "text", b"abc", headers={"content-type": "text/plain"})
