@@ -91,6 +91,20 @@ def test_a_second_time_nothing_is_moved_and_nothing_replaced(gateway, old, calle
     assert caller.get("demo-media", "other").body == b"what is here"
 
 
+def test_an_etag_that_is_no_md5_does_not_make_another_object_of_it(gateway, old):
+    old.put_behind("old", "in parts", b"abc", etag=f'"{"0" * 32}-2"')
+    old.put_behind("old", "keyed", b"abc", etag=f'"{"0" * 32}"')
+    sealed = Change(headers={"x-amz-server-side-encryption": "aws:kms"})
+    old.script("HeadObject", key="keyed", do=sealed)
+    assert imported(gateway, "s3://old", "demo/media") == {
+        "in parts": ("imported", False),
+        "keyed": ("imported", False),
+    }
+    old.script("HeadObject", key="keyed", do=sealed)
+    again = {"in parts": ("already here", False), "keyed": ("already here", False)}
+    assert imported(gateway, "s3://old", "demo/media") == again
+
+
 def test_a_dry_run_stores_nothing(gateway, old, caller):
     old.put_behind("old", "dry", b"abc")
     assert imported(gateway, "s3://old", "demo/media", "--dry-run") == {"dry": ("imported", False)}
