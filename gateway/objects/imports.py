@@ -79,7 +79,7 @@ async def import_objects(
     begun = Progress()
     if not dry_run:
         begun = await rooms.store.adoptions.progress(task, rooms.now_s() - _RESUMABLE_S)
-    count, moved = begun.count, 0
+    count, moved, whole = begun.count, 0, True
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(body: LyingBody) -> Imported:
@@ -91,9 +91,10 @@ async def import_objects(
             imported = await done
             count += 1
             moved += imported.size if imported.state == "imported" else 0
+            whole = whole and imported.state not in ("refused", "failed")
             told(count, moved)
             yield imported
-        if not dry_run:
+        if whole and not dry_run:  # from what did not come on, all is looked at again
             await rooms.store.adoptions.note(task, Progress(page[-1].cursor, count), rooms.now_s())
     if not dry_run:
         await rooms.store.adoptions.note(task, None, rooms.now_s())

@@ -144,6 +144,19 @@ def test_what_fails_is_told_and_comes_the_next_time(gateway, old):
     assert imported(gateway, "s3://old", "demo/media")["second"] == ("imported", True)
 
 
+def test_what_failed_before_an_import_was_cut_off_comes_the_next_time(gateway, old):
+    old.put_behind("old", "early", b"abc")
+    old.put_behind("old", "late", b"abc")
+    listed = "<Contents><Key>early</Key><Size>3</Size></Contents>"
+    page = f"<ListBucketResult>{listed}<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+    old.script("ListObjectsV2", do=Change(body=f"{page}</ListBucketResult>".encode()))
+    old.script("ListObjectsV2", do=Fail(500))
+    old.script("GetObject", key="early", do=Fail(500))
+    with pytest.raises(GatewayError):
+        gateway.command("import", "s3://old", "--from", "old", "--to", "demo/media")
+    assert imported(gateway, "s3://old", "demo/media")["early"] == ("imported", True)
+
+
 def test_owners_are_those_that_the_source_or_the_operator_names(gateway, old, caller):
     old.put_behind("old", "hers", b"abc", metadata={"anbar-uploader": "sara", "anbar-write": "w"})
     old.put_behind("old", "nobodys", b"abc")
