@@ -26,6 +26,7 @@ from gateway.s3.headers import DEFAULT_CONTENT_TYPE
 from gateway.store.adopted import Progress
 from gateway.store.buckets import Bucket
 from gateway.store.ledger import NO_LIMITS, Allowance
+from gateway.store.records import ObjectRecord
 
 AT_ONCE = 4
 _RESUMABLE_S = 7 * 86400
@@ -78,7 +79,7 @@ async def import_objects(
     begun = Progress()
     if not dry_run:
         begun = await rooms.store.adoptions.progress(task, rooms.now_s() - _RESUMABLE_S)
-    count, moved = begun.count, 0
+    count, moved, whole = begun.count, 0, True
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(body: LyingBody) -> Imported:
@@ -90,9 +91,10 @@ async def import_objects(
             imported = await done
             count += 1
             moved += imported.size if imported.state == "imported" else 0
+            whole = whole and imported.state not in ("refused", "failed")
             told(count, moved)
             yield imported
-        if not dry_run:
+        if whole and not dry_run:  # from what did not come on, all is looked at again
             await rooms.store.adoptions.note(task, Progress(page[-1].cursor, count), rooms.now_s())
     if not dry_run:
         await rooms.store.adoptions.note(task, None, rooms.now_s())
@@ -106,7 +108,7 @@ async def _import(
         validate_key(key)
         found = await rooms.store.catalog.find(destination.bucket.bucket, key)
         if found is not None:
-            same = found.size == body.size and body.etag in (None, found.etag, found.origin_etag)
+            same = found.size == body.size and await _may_be(origin, body, found)
             return Imported(key, "already here" if same else "differs", found.size)
         if dry_run:
             return Imported(key, "imported", body.size or 0)
@@ -115,6 +117,16 @@ async def _import(
         return Imported(key, "refused", body.size or 0, why=error.message)
     except OriginError as error:
         return Imported(key, "failed", body.size or 0, why=str(error))
+
+
+async def _may_be(origin: Origin, body: LyingBody, found: ObjectRecord) -> bool:
+    """May an object that is here have the bytes of the source's? An ETag that is no MD5 does not say otherwise."""
+    if body.etag in (None, found.etag, found.origin_etag):
+        return True
+    if not _MD5_ETAG.match(body.etag or ""):
+        return found.part_count == 0
+    examined = await origin.survey.examine(body.location)
+    return examined is not None and examined.keyed
 
 
 async def _store(rooms: Rooms, origin: Origin, destination: Destination, location: str, key: str) -> Imported:
@@ -152,7 +164,9 @@ def key_in(body: LyingBody, prefix: str) -> str:
 
 
 def _md5_of(examined: ExaminedBody) -> bytes | None:
-    """The MD5 that the source tells of a body, where its ETag looks like one."""
+    """The MD5 that the source tells of a body, where its ETag looks like one and can be one."""
+    if examined.keyed:
+        return None
     found = _MD5_ETAG.match(examined.origin_etag or "")
     return bytes.fromhex(found[1]) if found else None
 

@@ -31,7 +31,7 @@ class ExaminedBody:
     """A body with what is kept beside it. `uploader` and `write_id` are None where it was not written by us.
 
     `key` is that of its object, where it says so itself. `etag` is the object's, `origin_etag` the origin's own.
-    `modified_s` is in seconds since the epoch.
+    `modified_s` is in seconds since the epoch. `keyed`: it is encrypted so that its ETag is no digest of its bytes.
     """
 
     size: int
@@ -44,6 +44,7 @@ class ExaminedBody:
     headers: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    keyed: bool = False
 
 
 class Survey(Protocol):

@@ -91,6 +91,20 @@ def test_a_second_time_nothing_is_moved_and_nothing_replaced(gateway, old, calle
     assert caller.get("demo-media", "other").body == b"what is here"
 
 
+def test_an_etag_that_is_no_md5_does_not_make_another_object_of_it(gateway, old):
+    old.put_behind("old", "in parts", b"abc", etag=f'"{"0" * 32}-2"')
+    old.put_behind("old", "keyed", b"abc", etag=f'"{"0" * 32}"')
+    sealed = Change(headers={"x-amz-server-side-encryption": "aws:kms"})
+    old.script("HeadObject", key="keyed", do=sealed)
+    assert imported(gateway, "s3://old", "demo/media") == {
+        "in parts": ("imported", False),
+        "keyed": ("imported", False),
+    }
+    old.script("HeadObject", key="keyed", do=sealed)
+    again = {"in parts": ("already here", False), "keyed": ("already here", False)}
+    assert imported(gateway, "s3://old", "demo/media") == again
+
+
 def test_a_dry_run_stores_nothing(gateway, old, caller):
     old.put_behind("old", "dry", b"abc")
     assert imported(gateway, "s3://old", "demo/media", "--dry-run") == {"dry": ("imported", False)}
@@ -103,6 +117,15 @@ def test_bytes_that_are_not_what_the_source_says_are_not_stored(gateway, old, ca
     assert imported(gateway, "s3://old", "demo/media") == {"damaged": ("refused", False)}
     assert caller.get("demo-media", "damaged").status == 404
     assert imported(gateway, "s3://old", "demo/media") == {"damaged": ("imported", True)}
+
+
+@pytest.mark.parametrize("encryption", ["aws:kms", "aws:kms:dsse"])
+def test_an_etag_of_what_a_kms_key_encrypts_is_not_taken_for_an_md5(gateway, old, caller, encryption):
+    key = f"sealed {encryption}"
+    old.put_behind("old", key, b"abc", etag=f'"{"0" * 32}"')
+    old.script("HeadObject", do=Change(headers={"x-amz-server-side-encryption": encryption}))
+    assert imported(gateway, "s3://old", "demo/media") == {key: ("imported", False)}
+    assert caller.get("demo-media", key).body == b"abc"
 
 
 def test_the_categorys_limits_hold(gateway, old):
@@ -119,6 +142,19 @@ def test_what_fails_is_told_and_comes_the_next_time(gateway, old):
     old.script("GetObject", key="second", do=Fail(500))
     assert imported(gateway, "s3://old", "demo/media") == {"first": ("imported", True), "second": ("failed", False)}
     assert imported(gateway, "s3://old", "demo/media")["second"] == ("imported", True)
+
+
+def test_what_failed_before_an_import_was_cut_off_comes_the_next_time(gateway, old):
+    old.put_behind("old", "early", b"abc")
+    old.put_behind("old", "late", b"abc")
+    listed = "<Contents><Key>early</Key><Size>3</Size></Contents>"
+    page = f"<ListBucketResult>{listed}<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+    old.script("ListObjectsV2", do=Change(body=f"{page}</ListBucketResult>".encode()))
+    old.script("ListObjectsV2", do=Fail(500))
+    old.script("GetObject", key="early", do=Fail(500))
+    with pytest.raises(GatewayError):
+        gateway.command("import", "s3://old", "--from", "old", "--to", "demo/media")
+    assert imported(gateway, "s3://old", "demo/media")["early"] == ("imported", True)
 
 
 def test_owners_are_those_that_the_source_or_the_operator_names(gateway, old, caller):

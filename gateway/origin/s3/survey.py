@@ -23,6 +23,7 @@ PAGE = 1000
 """Keys of a page."""
 
 _MOST_IDLE_PAGES = 100  # in a row, without a new key
+_KMS = "aws:kms"  # and "aws:kms:dsse"; https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html (ETag)
 _WRITE_ID = re.compile(r"@([0-9a-f]{32})\Z")
 
 
@@ -79,6 +80,7 @@ class S3Survey:
             headers=kept.headers,
             metadata=kept.metadata,
             tags=tags or {},
+            keyed=headers.get("x-amz-server-side-encryption", "").startswith(_KMS),
         )
 
     async def _tags(self, place: Place) -> dict[str, str]:
