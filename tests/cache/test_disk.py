@@ -524,3 +524,17 @@ def test_two_processes_do_not_claim_one_block(path):
     two.close()
     assert one.claim(name)
     one.close()
+
+
+@pytest.mark.parametrize("name", ["key", "usage", "claims"])
+def test_no_symbolic_link_is_followed_to_a_file_of_somebody_else(path, tmp_path, name):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"somebody else's" * 10)
+    blocks = Blocks(path, 1 << 20)
+    blocks.prepare()
+    blocks.close()
+    (path / name).unlink()
+    (path / name).symlink_to(elsewhere)
+    with pytest.raises(OSError):
+        Blocks(path, 1 << 20).prepare()
+    assert elsewhere.read_bytes() == b"somebody else's" * 10
