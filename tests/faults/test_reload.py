@@ -48,3 +48,33 @@ def test_fifty_transfers_under_way_end_as_they_began_and_newcomers_meet_the_new_
             refused(connection.exchange(caller.signed("PUT", f"/{BUCKET}/late", body)), 400, "EntityTooLarge")
         assert eventually(lambda: at_rest(gateway))
         usage_is_the_sum_of_the_objects(gateway)
+
+
+@pytest.mark.parametrize("workers", [1, 2], ids=["one worker", "two workers"])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "requests_per_key = 0.001",
+        "requests_per_address = 0.001",
+        "max_connections = 2",
+        "connections_per_address = 2",
+    ],
+)
+def test_a_limit_that_is_read_again_slows_newcomers_down(tmp_path: Path, limit: str, workers: int):
+    with Gateway(tmp_path, settings={"server": {"workers": workers}}) as gateway:
+        caller = Caller.of(gateway)
+        caller.put(BUCKET, "k", b"bytes")
+        gateway.config.write_text(gateway.config.read_text().replace("[limits]\n", f"[limits]\n{limit}\n"))
+        with caller.connect() as first, caller.connect() as second, caller.connect() as third:
+            for connection in (first, second, third):
+                assert connection.exchange(caller.signed("GET", f"/{BUCKET}/k")).body == b"bytes"
+            os.kill(gateway.pid, signal.SIGHUP)
+
+            def is_slowed_down() -> bool:
+                with caller.connect() as newcomer:
+                    answer = newcomer.exchange(caller.signed("GET", f"/{BUCKET}/k"))
+                if answer.status != 200:
+                    refused(answer, 503, "SlowDown")
+                return answer.status == 503
+
+            assert eventually(is_slowed_down)
