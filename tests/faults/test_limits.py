@@ -145,6 +145,35 @@ def test_connections_of_one_address_are_counted(limited):
             assert elsewhere.recv(12) == b"HTTP/1.1 200"
 
 
+def test_the_connections_of_a_trusted_proxy_are_its_clients(tmp_path):
+    settings: Settings = {"server": {"trusted_proxies": ["127.0.0.1"]}, "limits": {"connections_per_address": 2}}
+    with Gateway(tmp_path, settings=settings) as gateway, ExitStack() as opened:
+        caller = Caller.of(gateway)
+        for _ in range(10):
+            assert opened.enter_context(caller.connect()).exchange(caller.signed("HEAD", f"/{BUCKET}")).status == 200
+        others = [opened.enter_context(Connection.open(caller.host, caller.port, source="127.0.0.2")) for _ in range(3)]
+        for connection in others[:2]:
+            assert connection.exchange(caller.signed("HEAD", f"/{BUCKET}")).status == 200
+        refused(others[2].answer(), 503, "SlowDown")
+
+
+def test_workers_share_what_is_allowed_as_a_whole(tmp_path):
+    """Each has its part: however the kernel spreads them, all together are never more."""
+    settings: Settings = {"server": {"workers": 2}, "limits": {"max_connections": 8}}
+    with Gateway(tmp_path, settings=settings) as gateway, ExitStack() as opened:
+        caller = Caller.of(gateway)
+        crowd = [opened.enter_context(caller.connect()) for _ in range(64)]
+        let_in = []
+        for connection in crowd:
+            answer = connection.exchange(caller.signed("GET", f"/{BUCKET}"))
+            if answer.status != 200:
+                refused(answer, 503, "SlowDown")
+            else:
+                let_in.append(connection)
+        assert len(let_in) == 8
+        assert [connection.exchange(caller.signed("HEAD", f"/{BUCKET}")).status for connection in let_in] == [200] * 8
+
+
 def test_over_tls_who_says_nothing_is_counted_and_closed(tmp_path):
     limits = {"max_connections": 20, "header_timeout_s": 1.0}
     with Gateway(tmp_path, tls=True, settings={"limits": limits}) as gateway, ExitStack() as opened:
