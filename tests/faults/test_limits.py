@@ -103,6 +103,15 @@ def test_who_asks_too_often_from_one_address_is_slowed_down_before_any_signature
     assert set(found) == {403, 503}
 
 
+@pytest.mark.parametrize("limited", [{"requests_per_address": RATE}, {"requests_per_key": RATE}], indirect=True)
+def test_a_url_that_was_seen_before_counts_each_time(limited):
+    caller = Caller.of(limited)
+    caller.put(BUCKET, "k", b"bytes")
+    asked = caller.presigned("GET", f"/{BUCKET}/k")
+    with caller.connect() as connection:
+        assert {connection.exchange(asked).status for _ in range(10 * RATE)} == {200, 503}
+
+
 def test_the_address_is_what_a_trusted_proxy_says_of_it(tmp_path):
     settings: Settings = {"server": {"trusted_proxies": ["127.0.0.1"]}, "limits": {"requests_per_address": RATE}}
     with Gateway(tmp_path, settings=settings) as gateway:
