@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from gateway.cache.block_file import Damaged
 from gateway.cache.blocks import Blocks
 from gateway.cache.board import Board
 from gateway.cache.names import BLOCK, block_name, block_path
+from gateway.cache.purge import purge
 from gateway.origin.base import BodyMeta
 from tests.support.descriptors import become_few, open_though_removed
 from tests.support.memory_origin import MemoryOrigin
@@ -394,6 +396,27 @@ async def test_what_is_purged_is_not_put_on_disk_in_the_end(path):
         await warm.rest()
         warm.board.begin_generation()
     assert lying(path) == 0
+
+
+async def test_a_block_that_is_read_just_before_a_purge_removes_it_does_not_stay_in_memory(path):
+    looked, go_on = threading.Event(), threading.Event()
+
+    def wanted(bucket: str, key: str) -> bool:
+        looked.set()
+        return go_on.wait(30)
+
+    async with worker(path=path) as warm:
+        warm.put("small", SMALL)
+        await warm.get("small")
+        await warm.rest()
+        purging = asyncio.ensure_future(asyncio.to_thread(purge, warm.board, path, wanted))
+        await asyncio.to_thread(looked.wait, 30)
+        assert await warm.ask("small") == ("hit", SMALL)
+        assert warm.tiers.memory.size
+        go_on.set()
+        assert (await purging).blocks == 1
+        await warm.rest()
+        assert await warm.ask("small") == ("miss", SMALL)
 
 
 async def test_where_other_workers_look_everything_is_put_at_once(path, tmp_path):
