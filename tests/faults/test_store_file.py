@@ -6,15 +6,16 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.support.caller import Caller
+from tests.support.caller import Caller, refused
 from tests.support.gateway import Gateway, GatewayError
-from tests.support.oracle import files_of
+from tests.support.oracle import at_rest, files_of, usage_is_the_sum_of_the_objects
 from tests.support.process import open_paths
 from tests.support.raw_http import Answer, eventually
 
@@ -230,6 +231,37 @@ def test_x26_a_store_that_another_process_has_locked_delays_writes_and_not_reads
         writer.join(30)
         assert [answer.status for answer in answers] == [200]
         assert caller.get(BUCKET, "locked").body == b"bytes"
+
+
+def test_x26_a_store_that_stays_locked_is_a_slow_down_and_loses_nothing(stopped: Gateway):
+    """Until the writes give up; reads go on, and what was refused has left nothing."""
+    with stopped:
+        caller = Caller.of(stopped)
+        before = caller.get(BUCKET, "k-0000").body
+        with closing(sqlite3.connect(stopped.store_file, isolation_level=None)) as other, ThreadPoolExecutor(3) as pool:
+            other.execute("BEGIN EXCLUSIVE")
+            writes = [
+                pool.submit(caller.ask, caller.signed(method, f"/{BUCKET}/{key}", body), timeout_s=60)
+                for method, key, body in (
+                    ("PUT", "locked", b"x"),
+                    ("PUT", "k-0000", b"other"),
+                    ("DELETE", "k-0001", b""),
+                )
+            ]
+            while not all(each.done() for each in writes):
+                assert caller.get(BUCKET, "k-0002").status == 200
+            other.execute("ROLLBACK")
+        for each in writes:
+            answer = each.result()
+            refused(answer, 503, "SlowDown")
+            assert answer.header("retry-after")
+        assert caller.get(BUCKET, "locked").status == 404
+        assert caller.get(BUCKET, "k-0000").body == before
+        assert caller.get(BUCKET, "k-0001").status == 200
+        caller.put(BUCKET, "k-0000", b"other")
+        assert caller.get(BUCKET, "k-0000").body == b"other"
+        assert eventually(lambda: at_rest(stopped))
+        usage_is_the_sum_of_the_objects(stopped)
 
 
 def longer_than(keys: list[str], count: int) -> bool:
