@@ -2,7 +2,9 @@
 
 import base64
 import json
+import resource
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from tests.support.caller import Caller, refused, text
 from tests.support.cast import Cast, assume_role
+from tests.support.footprint import processes_of
 from tests.support.gateway import DEMO_POLICY, OTHER_POLICY, Gateway
 from tests.support.origin_faults import Behaviour, Cut, ErrorInside, Fail, Garbage, HangUp, Redirect
 from tests.support.raw_http import all_answers, eventually
@@ -139,11 +142,24 @@ def test_o01_health_and_metrics_tell_no_secret_bucket_key_or_path(watched):
             assert word not in body
 
 
-def test_o01_a_process_of_another_user_cannot_read_the_gateways_memory(watched):
-    """RLIMIT_CORE is 0, so that no core dump holds what was decrypted."""
-    limits = Path(f"/proc/{watched.pid}/limits").read_text()
-    core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
-    assert core.split()[4] == "0"
+@pytest.fixture
+def cores_allowed() -> Iterator[None]:
+    """Processes that are started now may dump as much as this machine lets them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+
+
+@pytest.mark.usefixtures("cores_allowed")
+def test_o01_no_process_of_the_gateway_dumps_what_it_has_decrypted(tmp_path):
+    with Gateway(tmp_path, settings={"server": {"workers": 2}}) as gateway:
+        processes = processes_of(gateway)
+        assert len(processes) == 3
+        for name, pid in processes.items():
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+            assert core.split()[4:6] == ["0", "0"], name
 
 
 def test_o02_no_file_of_the_gateway_holds_a_secret_in_plain_text(watched, cast, session):
