@@ -2,6 +2,7 @@
 
 import select
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.web.rates import BURST_S
 from tests.support.caller import Caller, refused
 from tests.support.cast import assume_role, session_of
 from tests.support.gateway import DEMO_POLICY, OTHER_POLICY, Gateway, Settings
@@ -181,6 +183,21 @@ def test_workers_share_what_is_allowed_as_a_whole(tmp_path):
                 let_in.append(connection)
         assert len(let_in) == 8
         assert [connection.exchange(caller.signed("HEAD", f"/{BUCKET}")).status for connection in let_in] == [200] * 8
+
+
+@pytest.mark.parametrize("limit", ["requests_per_key", "requests_per_address"])
+def test_workers_share_the_rate_of_a_key_and_of_an_address(tmp_path, limit):
+    """However long the requests take: no more than a burst, and what the time that passed allows."""
+    with Gateway(tmp_path, settings={"server": {"workers": 2}, "limits": {limit: RATE}}) as gateway:
+        caller = Caller(gateway.host, gateway.port, Signer(*gateway.create_key("demo")))
+        with ExitStack() as opened:
+            connections = [opened.enter_context(caller.connect()) for _ in range(32)]
+            began_s = time.monotonic()
+            found = [connection.exchange(caller.signed("HEAD", f"/{BUCKET}")) for connection in connections * 8]
+            passed_s = time.monotonic() - began_s
+        assert {answer.status for answer in found} == {200, 503}
+        assert len({answer.header("x-amz-id-2") for answer in found}) == 2, "both workers were asked"
+        assert [answer.status for answer in found].count(200) <= RATE * (BURST_S + passed_s) + 2
 
 
 def test_over_tls_who_says_nothing_is_counted_and_closed(tmp_path):
