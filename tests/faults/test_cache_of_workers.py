@@ -2,20 +2,29 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from urllib.request import urlopen
 
 import pytest
 
 from tests.faults.test_s3_origin_cache import BLOCK, DISK, MUTATIONS, POLICIES, SMALL, reads
-from tests.support.caller import Caller
+from tests.support.caller import Caller, refused
 from tests.support.each_worker import CallerOfOne, connections_to_each
 from tests.support.gateway import Gateway, Settings
 from tests.support.raw_http import eventually
 from tests.support.s3_gateway import BUCKET, s3_gateway
 from tests.support.scripted_origin import ScriptedOrigin
+from tests.support.signer import Signer
 
 WORKERS = 2
+DENIED = f"""\
+[[statements]]
+effect = "deny"
+principals = ["*"]
+actions = ["s3:GetObject"]
+resources = ["{BUCKET}/hot"]
+"""
 ASKING = 40
 
 
@@ -67,6 +76,34 @@ def test_what_reconcile_finds_changed_is_new_at_each_worker(each, gateway, origi
     origin.put_behind(BUCKET, "reconciled", new)
     gateway.command("reconcile", "--adopt")
     assert [caller.get(BUCKET, "reconciled").body == new for caller in each] == [True] * WORKERS
+
+
+def test_i05_what_is_hot_at_each_worker_is_closed_at_each_when_a_right_goes(each, gateway):
+    """A key that is disabled, then a rule; what is kept is there still, for who may have it."""
+    each[0].put(BUCKET, "hot", SMALL)
+    hold(each, "hot", SMALL)
+    access_key_id, secret = gateway.create_key("demo")
+    others = [replace(caller, signer=Signer(access_key_id, secret)) for caller in each]
+    urls = [caller.presigned("GET", f"/{BUCKET}/hot") for caller in others]
+    for caller, url in zip(others, urls, strict=True):
+        assert [caller.ask(url).header("x-cache") for _ in range(2)] == ["hit"] * 2
+    gateway.command("keys", "disable", access_key_id)
+    for caller, url in zip(others, urls, strict=True):
+        refused(caller.ask(url), 403, "InvalidAccessKeyId")
+        refused(caller.get(BUCKET, "hot"), 403, "InvalidAccessKeyId")
+    assert [caller.get(BUCKET, "hot").header("x-cache") for caller in each] == ["hit"] * WORKERS
+    file = gateway.directory / "policies/demo.toml"
+    before = file.read_text()
+    urls = [caller.presigned("GET", f"/{BUCKET}/hot") for caller in each]
+    assert [caller.ask(url).header("x-cache") for caller, url in zip(each, urls, strict=True)] == ["hit"] * WORKERS
+    file.write_text(f"{before}\n{DENIED}")
+    gateway.command("policy", "apply")
+    for caller, url in zip(each, urls, strict=True):
+        refused(caller.ask(url), 403, "AccessDenied")
+        refused(caller.get(BUCKET, "hot"), 403, "AccessDenied")
+    file.write_text(before)
+    gateway.command("policy", "apply")
+    assert [caller.ask(url).header("x-cache") for caller, url in zip(each, urls, strict=True)] == ["hit"] * WORKERS
 
 
 def in_flight(gateway: Gateway) -> float:
