@@ -91,6 +91,16 @@ def test_no_request_is_written_anew(file):
 
 
 @pytest.mark.parametrize("file", ALL, ids=lambda file: file.name)
+def test_no_request_is_sent_twice_or_written_to_disk_wherever_it_is_passed_on(file):
+    said = directives(file.read_text())
+    passed = [each for each in said if each.startswith("proxy_pass ")]
+    assert said.count("include anbar/pass.conf") == len(passed)
+    if file.name == "pass.conf":
+        once = {"proxy_next_upstream off", "proxy_request_buffering off", "proxy_max_temp_file_size 0"}
+        assert once <= set(said)
+
+
+@pytest.mark.parametrize("file", ALL, ids=lambda file: file.name)
 def test_no_url_is_logged_whole(file):
     for each in directives(file.read_text()):
         if each.startswith("log_format"):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from urllib.request import urlopen
 
 import pytest
 
@@ -87,6 +88,14 @@ def sent_by_nginx(running: GatewayBehindNginx, ask: Callable[[], Answer]) -> boo
     return length in ("-", "0")
 
 
+def sent_by_the_gateway(running: GatewayBehindNginx) -> float:
+    """Bytes of bodies, as it counts them itself."""
+    with urlopen(f"{running.admin_endpoint}/-/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    wanted = 'anbar_sent_bytes_total{operation="GetObject"} '
+    return sum(float(line.removeprefix(wanted)) for line in lines if line.startswith(wanted))
+
+
 # --- offload
 
 
@@ -124,7 +133,11 @@ def test_nginx_sends_the_file_with_the_headers_of_the_object(request, way, wante
 def test_the_bytes_are_nginxs_and_the_gateway_has_not_sent_them(request, way):
     running = request.getfixturevalue(way)
     caller, target = Caller.of(running), stored(running, "whose")
+    before = sent_by_the_gateway(running)
     assert sent_by_nginx(running, lambda: caller.ask(caller.presigned("GET", target)))
+    assert sent_by_the_gateway(running) == before
+    assert at_the_gateway(running).call("GET", target).body == LARGE
+    assert eventually(lambda: sent_by_the_gateway(running) == before + len(LARGE)), "it counts what it sends"
     marked = stored(running, "marked", headers={"x-amz-meta-mark": "kept"})
     assert not sent_by_nginx(running, lambda: caller.ask(caller.presigned("GET", marked)))
     assert caller.call("GET", marked).header("x-amz-meta-mark") == "kept"
