@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.caller import Caller, refused
+from tests.support.caller import Caller, parse_xml, refused, texts
 from tests.support.gateway import Gateway, GatewayError
 from tests.support.oracle import at_rest, files_of, usage_is_the_sum_of_the_objects
 from tests.support.process import open_paths
@@ -120,6 +120,38 @@ def test_x28_a_damaged_store_is_refused_at_the_start_in_clear_words(stopped: Gat
     assert "Traceback" not in said
     assert files_of(stopped.origin_directory) == bodies, "no body may be lost because the store is broken"
     assert (stopped.store_file.read_bytes() if stopped.store_file.is_file() else b"") == damaged
+
+
+@pytest.mark.parametrize("damage", [flip_pages_in_the_middle, cut_in_half, fill_with_text])
+def test_x28_a_store_that_is_damaged_while_it_serves_is_never_taken_for_an_empty_one(
+    stopped: Gateway, damage: Callable[[Path], None]
+):
+    """What is answered is right, or 503; no body goes, and the next start is refused."""
+    bodies = files_of(stopped.origin_directory)
+    with stopped:
+        caller = Caller.of(stopped)
+        assert len(caller.keys(BUCKET)) == OBJECTS
+        damage(stopped.store_file)
+        for number in range(0, OBJECTS, 7):
+            answer = caller.get(BUCKET, f"k-{number:04d}")
+            if answer.status == 200:
+                assert answer.body == b"bytes of %d" % number
+            else:
+                refused(answer, 503)
+        listed = caller.call("GET", f"/{BUCKET}?list-type=2")
+        if listed.status == 200:
+            assert len(texts(parse_xml(listed.body), "Contents/Key")) == OBJECTS
+        else:
+            refused(listed, 503)
+        for method, key in (("PUT", "new"), ("PUT", "k-0000"), ("DELETE", "k-0001")):
+            answer = caller.call(method, f"/{BUCKET}/{key}", b"new" if method == "PUT" else b"")
+            if answer.status not in (200, 204):
+                refused(answer, 503)
+    left = files_of(stopped.origin_directory)
+    assert not [name for name in bodies - left if "k-0000@" not in name and "k-0001" not in name]
+    with pytest.raises(GatewayError) as refusal:
+        stopped.start()
+    assert stopped.store_file.name in str(refusal.value)
 
 
 def test_x28_a_lost_store_costs_no_body(stopped: Gateway):
