@@ -330,6 +330,14 @@ def scrape(gateway: Gateway) -> dict[str, float]:
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
+def test_what_workers_had_open_that_have_died_is_not_told_any_more(gateway):
+    with connections_to_each(Caller.of(gateway)):
+        assert eventually(lambda: scrape(gateway)["anbar_connections"] >= 2)
+        for pid in workers_of(gateway):
+            os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: scrape(gateway)["anbar_connections"] == 0, within_s=20)
+
+
 def counted(gateway: Gateway, operation: str) -> float:
     found = scrape(gateway).items()
     return sum(value for name, value in found if name.startswith("anbar_requests_total{") and f'"{operation}"' in name)
