@@ -79,6 +79,13 @@ async def test_only_the_owner_can_look(path):
             assert stat.S_IMODE(found.stat().st_mode) == (0o700 if found.is_dir() else 0o600)
 
 
+async def test_a_directory_that_others_could_enter_is_closed_to_them(path):
+    path.mkdir()
+    path.chmod(0o777)
+    async with worker(path=path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
 def flip(file: Path) -> None:
     with file.open("r+b") as opened:
         opened.seek(100)
