@@ -1,5 +1,6 @@
 """Way 1: what a client says reaches the gateway as it was said, and while it is said. X41: nginx reloads, or goes."""
 
+import json
 import re
 import socket
 from contextlib import ExitStack
@@ -145,6 +146,17 @@ def test_what_a_client_says_of_its_scheme_is_replaced(caller, direct, bucket):
     forged = [("X-Forwarded-Proto", "https")]
     assert location_of(direct, bucket, forged).startswith("https://")  # it is believed where nginx stands
     assert location_of(caller, bucket, forged).startswith("http://")
+
+
+def test_what_a_client_says_of_its_address_is_replaced(tmp_path: Path):
+    """nginx and the client have one address here, and it is a trusted one: whatever stood further left would be believed."""
+    with GatewayBehindNginx(tmp_path / "own", settings={"log": {"access": "access.log", "format": "json"}}) as own:
+        caller, log = Caller.of(own), own.directory / "access.log"
+        forged = caller.signed("GET", "/demo-media/forged").with_header("X-Forwarded-For", "192.0.2.7")
+        assert caller.ask(forged).status == 404
+        assert eventually(lambda: "forged" in log.read_text())
+        [line] = [json.loads(line) for line in log.read_text().splitlines() if "forged" in line]
+        assert line["remote"] == "127.0.0.1"
 
 
 def test_a_signature_is_not_in_the_log(caller, fronted, bucket):
