@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.config import Settings
 from gateway.errors import S3Error
+from gateway.free_space import nearly_full
 from gateway.objects.rooms import Rooms
 from gateway.objects.sweeper import keep_swept, recover, settle
 from gateway.policy.evaluate import Rules
@@ -59,6 +60,8 @@ async def build_services(settings: Settings, *, beside: bool = False) -> AsyncIt
         caching = Caching.SERVING if serves else Caching.OFF
         async with open_rooms(settings, store, caching=caching) as rooms:
             if not beside:
+                for line in nearly_full(settings):
+                    _log.warning("%s", line)
                 await recover(rooms)
             rulebook = await (_rulebook_beside(settings, store) if beside else _open_rulebook(settings, store))
             async with _keepers(settings, rooms, rulebook, beside=beside):

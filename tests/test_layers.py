@@ -15,7 +15,7 @@ STEPS = (
     ("cli",),
     ("serving",),
     ("app", "backup"),
-    ("web", "startup", "reload", "workers"),
+    ("web", "startup", "free_space", "reload", "workers"),
     ("policy_watch",),
     ("objects", "rulebook"),
     ("cache",),

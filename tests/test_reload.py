@@ -1,10 +1,12 @@
 """Settings that are read again: what counts at once, what waits for a new start, and that each one is said."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from gateway.config import Settings, parse_settings
+from gateway.config.limits import Limits
 from gateway.reload import reload_settings
 
 PATH = Path("/etc/anbar/gateway.toml")
@@ -28,6 +30,26 @@ path = "policies"
 """
 
 
+OTHER_LIMITS = {
+    "body_gap_timeout_s": 5,
+    "connections_per_address": 5,
+    "drain_s": 5,
+    "header_timeout_s": 5,
+    "idle_s": 5,
+    "max_connections": 5,
+    "max_object_size": 5,
+    "memory_budget": 128 << 20,
+    "min_upload_rate": 5,
+    "quota_headers": "true",
+    "requests_per_address": 5,
+    "requests_per_key": 5,
+    "small_body": 5,
+    "upload_expiry_s": 90000,
+    "write_timeout_s": 5,
+}
+"""Every limit, and a value that it does not have."""
+
+
 def settings(
     server: str = "", limits: str = "", store: str = "anbar.sqlite", origin: str = "objects", nginx: str = ""
 ) -> Settings:
@@ -49,7 +71,12 @@ def test_the_same_file_changes_nothing():
         ("server", "regions", 'regions = ["ir-1"]'),
         ("server", "sigv2", "sigv2 = false"),
         ("server", "trusted_proxies", 'trusted_proxies = ["10.0.0.0/8"]'),
+        ("limits", "connections_per_address", "connections_per_address = 5"),
+        ("limits", "max_connections", "max_connections = 5"),
         ("limits", "max_object_size", 'max_object_size = "1MiB"'),
+        ("limits", "min_upload_rate", "min_upload_rate = 5"),
+        ("limits", "requests_per_address", "requests_per_address = 5"),
+        ("limits", "requests_per_key", "requests_per_key = 5"),
         ("limits", "header_timeout_s", "header_timeout_s = 5"),
         ("limits", "idle_s", "idle_s = 5"),
         ("limits", "body_gap_timeout_s", "body_gap_timeout_s = 5"),
@@ -65,6 +92,17 @@ def test_what_can_change_while_serving_is_taken_up(section, key, line):
     assert reloaded.taken_up == (f"[{section}] {key}",)
     assert reloaded.waiting == ()
     assert getattr(getattr(reloaded.settings, section), key) == getattr(getattr(new, section), key)
+
+
+def test_of_the_limits_only_those_wait_that_the_operations_page_names():
+    page = (Path(__file__).parent.parent / "docs/operations.md").read_text(encoding="utf-8")
+    [named] = re.findall(r"all `\[limits\]` but ([a-z_, ]+);", page)
+    waiting = set(re.split(", | and ", named))
+    for key, other in OTHER_LIMITS.items():
+        reloaded = reload_settings(settings(), settings(limits=f"{key} = {other}"))
+        assert (f"[limits] {key}" in reloaded.waiting) is (key in waiting), key
+        assert bool(reloaded.taken_up) is (key not in waiting), key
+    assert OTHER_LIMITS.keys() == Limits.model_fields.keys()
 
 
 @pytest.mark.parametrize(

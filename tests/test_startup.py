@@ -15,9 +15,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from gateway.config import Tls
+from gateway.config import Tls, parse_settings
 from gateway.origin_settings import DirectoryOriginSettings, S3OriginSettings
-from gateway.startup import StartError, TlsError, address_error, is_serving, open_origin, tls_context
+from gateway.startup import StartError, TlsError, address_error, is_serving, open_origin, open_rooms, tls_context
+from gateway.store.database import Database
+from gateway.store.key_ring import KeyRing
+from gateway.store.store import Store
 
 
 @pytest.fixture
@@ -145,3 +148,29 @@ def test_an_origins_certificates_that_cannot_be_read_are_named(tmp_path, text, w
     settings = S3OriginSettings(kind="s3", provider="liara", ca_file=file)
     with pytest.raises(StartError, match=f"origin photos: ca_file {file}: {what}"):
         open_origin("photos", settings)
+
+
+async def test_each_worker_has_its_part_of_the_memory_of_bodies(tmp_path):
+    directory = f'kind = "directory"\npath = "{tmp_path}/objects"\n'
+    text = f"""
+        [server]
+        workers = 4
+        [store]
+        path = "{tmp_path}/anbar.sqlite"
+        [secrets]
+        key_ring = "key_ring"
+        [policies]
+        path = "policies"
+        [limits]
+        memory_budget = "64MiB"
+        [origins.local]
+        {directory}
+    """
+    settings = parse_settings(text, tmp_path / "gateway.toml")
+    database = await Database.open(settings.store.path)
+    try:
+        async with open_rooms(settings, Store(database, KeyRing.create(tmp_path / "key_ring"))) as rooms:
+            assert rooms.budget.take_kept(16 << 20)
+            assert not rooms.budget.take_kept(1)
+    finally:
+        await database.close()

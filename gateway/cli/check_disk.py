@@ -2,16 +2,15 @@
 
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gateway.cli.finding import Finding, Level
 from gateway.config import Settings
+from gateway.free_space import LEAST_BYTES, free_space, nearest_existing, render_free
 from gateway.origin_settings import DirectoryOriginSettings
-from gateway.toml_fields import GIB, MIB
+from gateway.toml_fields import GIB
 
-LEAST_FREE_BYTES = 256 * MIB
 LITTLE_FREE_BYTES = 5 * GIB
 
 
@@ -27,7 +26,7 @@ def check_origin(name: str, origin: DirectoryOriginSettings) -> Finding:
 
 def check_directory(about: str, directory: Path, text: str) -> Finding:
     """Write and fsync a file in the directory, or in the nearest one that exists above it."""
-    existing = _existing(directory)
+    existing = nearest_existing(directory)
     try:
         _write_durably(existing / f".anbar-doctor-{secrets.token_hex(8)}")
     except OSError as error:
@@ -35,24 +34,11 @@ def check_directory(about: str, directory: Path, text: str) -> Finding:
     return Finding(Level.OK, about, text)
 
 
-def check_space(
-    settings: Settings, free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free
-) -> Iterator[Finding]:
+def check_space(settings: Settings, free_bytes: Callable[[Path], int] | None = None) -> Iterator[Finding]:
     """The room left on each file system that grows."""
-    seen = set()
-    for path in (settings.store.path.parent, *filter(None, settings.roots.values())):
-        existing = _existing(path)
-        device = existing.stat().st_dev
-        if device in seen:
-            continue
-        seen.add(device)
-        free = free_bytes(existing)
-        level = Level.FAIL if free < LEAST_FREE_BYTES else Level.NOTE if free < LITTLE_FREE_BYTES else Level.OK
-        yield Finding(level, "free space", f"{free / GIB:,.1f} GiB at {existing}")
-
-
-def _existing(directory: Path) -> Path:
-    return next(folder for folder in (directory, *directory.parents) if os.path.exists(folder))
+    for directory, free in free_space(settings) if free_bytes is None else free_space(settings, free_bytes):
+        level = Level.FAIL if free < LEAST_BYTES else Level.NOTE if free < LITTLE_FREE_BYTES else Level.OK
+        yield Finding(level, "free space", render_free(directory, free))
 
 
 def _write_durably(file: Path) -> None:

@@ -44,6 +44,7 @@ _STATES = frozenset(
         sqlite3.SQLITE_NOTADB,
     }
 )
+_UNDECODABLE = "Could not decode to UTF-8"  # the sqlite3 module's own: damage that SQLite itself does not see
 _log = logging.getLogger("anbar.store")
 T = TypeVar("T")
 Connection = sqlite3.Connection
@@ -395,13 +396,15 @@ def _slow_down(error: Exception) -> Exception:
 
     Anything else that SQLite complains of is a mistake of ours, and stays what it is.
     """
+    text = str(error).partition(" with text ")[0]  # what is damaged may be anybody's
     if (
         isinstance(error, sqlite3.Error)
+        and not text.startswith(_UNDECODABLE)
         and getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in _STATES
     ):
         return error
     STORE_FAILURES.inc()
-    _log.error("the store failed: %s", error)
+    _log.error("the store failed: %s", text)
     answer = S3Error(Code.SlowDown)
     answer.__cause__ = error
     return answer

@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from gateway.cache.block_file import Damaged
 from gateway.cache.blocks import Blocks
 from gateway.cache.board import Board
 from gateway.cache.names import BLOCK, block_name, block_path
+from gateway.cache.purge import purge
 from gateway.origin.base import BodyMeta
 from tests.support.descriptors import become_few, open_though_removed
 from tests.support.memory_origin import MemoryOrigin
@@ -75,6 +77,13 @@ async def test_only_the_owner_can_look(path):
         await warm.rest()
         for found in [path, *path.rglob("*")]:
             assert stat.S_IMODE(found.stat().st_mode) == (0o700 if found.is_dir() else 0o600)
+
+
+async def test_a_directory_that_others_could_enter_is_closed_to_them(path):
+    path.mkdir()
+    path.chmod(0o777)
+    async with worker(path=path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
 def flip(file: Path) -> None:
@@ -396,6 +405,27 @@ async def test_what_is_purged_is_not_put_on_disk_in_the_end(path):
     assert lying(path) == 0
 
 
+async def test_a_block_that_is_read_just_before_a_purge_removes_it_does_not_stay_in_memory(path):
+    looked, go_on = threading.Event(), threading.Event()
+
+    def wanted(bucket: str, key: str) -> bool:
+        looked.set()
+        return go_on.wait(30)
+
+    async with worker(path=path) as warm:
+        warm.put("small", SMALL)
+        await warm.get("small")
+        await warm.rest()
+        purging = asyncio.ensure_future(asyncio.to_thread(purge, warm.board, path, wanted))
+        await asyncio.to_thread(looked.wait, 30)
+        assert await warm.ask("small") == ("hit", SMALL)
+        assert warm.tiers.memory.size
+        go_on.set()
+        assert (await purging).blocks == 1
+        await warm.rest()
+        assert await warm.ask("small") == ("miss", SMALL)
+
+
 async def test_where_other_workers_look_everything_is_put_at_once(path, tmp_path):
     one, two = Board(tmp_path / "board"), Board(tmp_path / "board")
     one.join()
@@ -419,6 +449,7 @@ async def test_what_is_deleted_goes_and_what_is_moved_to_its_key_stays(path):
         location, etag, kept_as = warm.rows["large"]
         await warm.cache.copy(location, 0, len(LARGE), "media/home", BodyMeta("media", "large", "ops", "2"), etag)
         await warm.cache.delete(location)
+        await warm.rest()  # by now its blocks would be gone
         assert warm.cache.at_hand(kept_as, 0, 10) is not None
         await warm.cache.delete("media/home")
         await warm.rest()
@@ -524,3 +555,17 @@ def test_two_processes_do_not_claim_one_block(path):
     two.close()
     assert one.claim(name)
     one.close()
+
+
+@pytest.mark.parametrize("name", ["key", "usage", "claims"])
+def test_no_symbolic_link_is_followed_to_a_file_of_somebody_else(path, tmp_path, name):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"somebody else's" * 10)
+    blocks = Blocks(path, 1 << 20)
+    blocks.prepare()
+    blocks.close()
+    (path / name).unlink()
+    (path / name).symlink_to(elsewhere)
+    with pytest.raises(OSError):
+        Blocks(path, 1 << 20).prepare()
+    assert elsewhere.read_bytes() == b"somebody else's" * 10

@@ -223,6 +223,7 @@ async def test_a_purge_empties_memory_and_what_was_under_way_is_not_kept(warm):
     asking = asyncio.ensure_future(warm.get("small"))
     await pause.reached.wait()
     warm.board.begin_generation()
+    assert warm.cache.at_hand(warm.rows["small"][2], 0, 1) is None  # and this worker has noticed the purge
     pause.resume.set()
     assert await asking == SMALL
     await warm.rest()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import REGISTRY
 
-from gateway.cache.board import Board
+from gateway.cache.board import COUNTED, Board
 from gateway.cache.names import BLOCK
 from gateway.metrics import tell_all
 from tests.support.warm import worker
@@ -73,3 +73,39 @@ async def test_a_slot_that_is_taken_later_begins_at_nothing(growth, tmp_path):
         assert growth("requests_total", "miss") == 1
         assert growth("requests_total", "hit") == 1
     board.close()
+
+
+async def test_whatever_a_worker_counts_is_told_under_its_own_name(growth):
+    told = {
+        "hits": ("requests_total", "hit"),
+        "partials": ("requests_total", "partial"),
+        "misses": ("requests_total", "miss"),
+        "passed": ("requests_total", "passed"),
+        "followers": ("followers_total", ""),
+        "hit_bytes": ("asked_bytes_total", "hit"),
+        "miss_bytes": ("asked_bytes_total", "miss"),
+        "requests": ("fetches_total", ""),
+        "fills": ("fills_total", ""),
+        "failures": ("failed_fetches_total", ""),
+        "evictions": ("evictions_total", ""),
+        "damaged": ("damaged_blocks_total", ""),
+        "errors": ("disk_errors_total", ""),
+    }
+    assert set(told) == set(COUNTED)
+    async with worker() as warm:
+        for index, _ in enumerate(COUNTED, start=1):
+            warm.board.counts[index] += index
+        tell_all()
+        assert [growth(*told[name]) for name in COUNTED] == [*range(1, len(COUNTED) + 1)]
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+async def test_blocks_that_make_room_are_told(growth, tmp_path, on_disk):
+    async with worker(path=tmp_path / "cache" if on_disk else None, memory=1 << 20, disk=1 << 20) as warm:
+        await warm.rest()
+        for number in range(10):
+            warm.put(f"{number}", bytes(200_000) + bytes([number]))
+            await warm.get(f"{number}")
+            await warm.rest()
+        tell_all()
+        assert 5 <= growth("evictions_total") < 10

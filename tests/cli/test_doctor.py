@@ -13,10 +13,11 @@ import trustme
 from cryptography import x509
 
 from gateway.cli.check_addresses import check_tls
-from gateway.cli.check_disk import LEAST_FREE_BYTES, LITTLE_FREE_BYTES, check_space
+from gateway.cli.check_disk import LITTLE_FREE_BYTES, check_space
 from gateway.cli.doctor import check_sqlite
 from gateway.cli.finding import Level
 from gateway.config import load_settings
+from gateway.free_space import LEAST_BYTES
 from gateway.store.buckets import Bucket, Buckets
 from gateway.store.database import Database
 
@@ -250,8 +251,8 @@ def test_a_certificate_of_the_future_fails(certificates):
 @pytest.mark.parametrize(
     ("free", "level"),
     [
-        (LEAST_FREE_BYTES - 1, Level.FAIL),
-        (LEAST_FREE_BYTES, Level.NOTE),
+        (LEAST_BYTES - 1, Level.FAIL),
+        (LEAST_BYTES, Level.NOTE),
         (LITTLE_FREE_BYTES - 1, Level.NOTE),
         (LITTLE_FREE_BYTES, Level.OK),
     ],

@@ -152,12 +152,26 @@ def test_a_key_ring_that_lacks_one_key_is_served_with_and_logged(installation, a
     assert log.count(f"ERROR anbar: {installation}/var/key_ring has no key {own}, which sealed 3 access keys") == 1
 
 
-def log_of_a_start(directory: Path) -> str:
+NEARLY_FULL = (
+    "import shutil\nfound = shutil.disk_usage\nshutil.disk_usage = lambda path: found(path)._replace(free=%d)\n"
+)
+
+
+@pytest.mark.parametrize("free", [0, 100 << 20, 256 << 20])
+def test_a_disk_with_hardly_any_room_is_served_from_and_told_in_a_line(installation, tmp_path, free):
+    (tmp_path / "sitecustomize.py").write_text(NEARLY_FULL % free)
+    log = log_of_a_start(installation, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    told = [line for line in log.splitlines() if "hardly any free space" in line]
+    assert len(told) == (free < 256 << 20)
+    assert all(f"WARNING anbar: hardly any free space: {free / (1 << 30):.1f} GiB at /" in line for line in told)
+
+
+def log_of_a_start(directory: Path, **environment: str) -> str:
     """What a gateway writes to standard error that starts, and is stopped as soon as it is ready."""
     with subprocess.Popen(
         [sys.executable, "-m", "gateway", "serve"],
         cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -17,11 +17,12 @@ from urllib.request import urlopen
 import pytest
 
 from tests.support.caller import Caller, complete_document, refused
+from tests.support.each_worker import connections_to_each, who
 from tests.support.footprint import processes_of
 from tests.support.gateway import Gateway, GatewayError, Settings, write_certificate
 from tests.support.oracle import at_rest, files_of, garbage, open_intents, rows, usage_is_the_sum_of_the_objects
 from tests.support.racers import race
-from tests.support.raw_http import Answer, BrokenAnswer, Connection, Request, eventually
+from tests.support.raw_http import BrokenAnswer, Connection, Request, eventually
 from tests.support.signer import UNSIGNED, Signer
 
 BUCKET = "demo-media"
@@ -41,30 +42,6 @@ def workers_of(gateway: Gateway) -> list[int]:
     """The processes that answer requests."""
     found = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
     return [int(pid) for pid in found if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
-def who(answer: Answer) -> str:
-    """Each worker has a host id of its own."""
-    return answer.header("x-amz-id-2") or ""
-
-
-@contextmanager
-def connections_to_each(caller: Caller, count: int = 2) -> Iterator[list[Connection]]:
-    """A connection to each worker; the kernel spreads them by the client's port."""
-    found: dict[str, Connection] = {}
-    spare: list[Connection] = []
-    try:
-        while len(found) < count:
-            connection = caller.connect()
-            answer = connection.exchange(caller.signed("HEAD", f"/{BUCKET}"))
-            if who(answer) in found:
-                spare.append(connection)
-            else:
-                found[who(answer)] = connection
-        yield list(found.values())
-    finally:
-        for connection in [*found.values(), *spare]:
-            connection.close()
 
 
 def test_what_one_worker_stores_every_worker_has_at_once(gateway):
@@ -351,6 +328,14 @@ def scrape(gateway: Gateway) -> dict[str, float]:
     with urlopen(f"{gateway.admin_endpoint}/-/metrics", timeout=5) as answer:
         lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def test_what_workers_had_open_that_have_died_is_not_told_any_more(gateway):
+    with connections_to_each(Caller.of(gateway)):
+        assert eventually(lambda: scrape(gateway)["anbar_connections"] >= 2)
+        for pid in workers_of(gateway):
+            os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: scrape(gateway)["anbar_connections"] == 0, within_s=20)
 
 
 def counted(gateway: Gateway, operation: str) -> float:

@@ -2,6 +2,7 @@
 
 import select
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.web.rates import BURST_S
 from tests.support.caller import Caller, refused
 from tests.support.cast import assume_role, session_of
 from tests.support.gateway import DEMO_POLICY, OTHER_POLICY, Gateway, Settings
@@ -103,6 +105,15 @@ def test_who_asks_too_often_from_one_address_is_slowed_down_before_any_signature
     assert set(found) == {403, 503}
 
 
+@pytest.mark.parametrize("limited", [{"requests_per_address": RATE}, {"requests_per_key": RATE}], indirect=True)
+def test_a_url_that_was_seen_before_counts_each_time(limited):
+    caller = Caller.of(limited)
+    caller.put(BUCKET, "k", b"bytes")
+    asked = caller.presigned("GET", f"/{BUCKET}/k")
+    with caller.connect() as connection:
+        assert {connection.exchange(asked).status for _ in range(10 * RATE)} == {200, 503}
+
+
 def test_the_address_is_what_a_trusted_proxy_says_of_it(tmp_path):
     settings: Settings = {"server": {"trusted_proxies": ["127.0.0.1"]}, "limits": {"requests_per_address": RATE}}
     with Gateway(tmp_path, settings=settings) as gateway:
@@ -143,6 +154,50 @@ def test_connections_of_one_address_are_counted(limited):
             elsewhere.settimeout(10)
             elsewhere.sendall(caller.signed("HEAD", f"/{BUCKET}").encode())
             assert elsewhere.recv(12) == b"HTTP/1.1 200"
+
+
+def test_the_connections_of_a_trusted_proxy_are_its_clients(tmp_path):
+    settings: Settings = {"server": {"trusted_proxies": ["127.0.0.1"]}, "limits": {"connections_per_address": 2}}
+    with Gateway(tmp_path, settings=settings) as gateway, ExitStack() as opened:
+        caller = Caller.of(gateway)
+        for _ in range(10):
+            assert opened.enter_context(caller.connect()).exchange(caller.signed("HEAD", f"/{BUCKET}")).status == 200
+        others = [opened.enter_context(Connection.open(caller.host, caller.port, source="127.0.0.2")) for _ in range(3)]
+        for connection in others[:2]:
+            assert connection.exchange(caller.signed("HEAD", f"/{BUCKET}")).status == 200
+        refused(others[2].answer(), 503, "SlowDown")
+
+
+def test_workers_share_what_is_allowed_as_a_whole(tmp_path):
+    """Each has its part: however the kernel spreads them, all together are never more."""
+    settings: Settings = {"server": {"workers": 2}, "limits": {"max_connections": 8}}
+    with Gateway(tmp_path, settings=settings) as gateway, ExitStack() as opened:
+        caller = Caller.of(gateway)
+        crowd = [opened.enter_context(caller.connect()) for _ in range(64)]
+        let_in = []
+        for connection in crowd:
+            answer = connection.exchange(caller.signed("GET", f"/{BUCKET}"))
+            if answer.status != 200:
+                refused(answer, 503, "SlowDown")
+            else:
+                let_in.append(connection)
+        assert len(let_in) == 8
+        assert [connection.exchange(caller.signed("HEAD", f"/{BUCKET}")).status for connection in let_in] == [200] * 8
+
+
+@pytest.mark.parametrize("limit", ["requests_per_key", "requests_per_address"])
+def test_workers_share_the_rate_of_a_key_and_of_an_address(tmp_path, limit):
+    """However long the requests take: no more than a burst, and what the time that passed allows."""
+    with Gateway(tmp_path, settings={"server": {"workers": 2}, "limits": {limit: RATE}}) as gateway:
+        caller = Caller(gateway.host, gateway.port, Signer(*gateway.create_key("demo")))
+        with ExitStack() as opened:
+            connections = [opened.enter_context(caller.connect()) for _ in range(32)]
+            began_s = time.monotonic()
+            found = [connection.exchange(caller.signed("HEAD", f"/{BUCKET}")) for connection in connections * 8]
+            passed_s = time.monotonic() - began_s
+        assert {answer.status for answer in found} == {200, 503}
+        assert len({answer.header("x-amz-id-2") for answer in found}) == 2, "both workers were asked"
+        assert [answer.status for answer in found].count(200) <= RATE * (BURST_S + passed_s) + 2
 
 
 def test_over_tls_who_says_nothing_is_counted_and_closed(tmp_path):

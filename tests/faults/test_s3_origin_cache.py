@@ -5,6 +5,7 @@ import shutil
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import md5
 from itertools import pairwise
 from pathlib import Path
@@ -156,6 +157,29 @@ def test_the_next_get_after_a_change_is_new(caller, origin, change, size):
         answer = caller.get(BUCKET, key)
         assert told(answer) == (200, "miss", new)
         assert told(caller.get(BUCKET, key)) == (200, "hit", new)
+
+
+@pytest.mark.parametrize("change", [put, delete_and_put])
+def test_blocks_of_what_is_gone_are_reclaimed(tmp_path: Path, change):
+    """Those that the change leaves behind, and no others."""
+    with ScriptedOrigin() as origin, s3_gateway(tmp_path, origin, settings=DISK, policies=POLICIES) as gateway:
+        caller = Caller.of(gateway)
+
+        def lying() -> set[Path]:
+            return {file for file in (tmp_path / "var/cache/blocks").rglob("*") if file.is_file()}
+
+        def are(count: int) -> bool:
+            return len(lying()) == count
+
+        for key, count in (("neighbour", 3), ("k", 6)):
+            before = lying()
+            caller.put(BUCKET, key, LARGE)
+            for _ in range(2):
+                assert caller.get(BUCKET, key).body == LARGE
+            assert eventually(partial(are, count))
+        change(caller, "k", SMALL)
+        assert eventually(lambda: lying() == before)
+        assert told(caller.get(BUCKET, "neighbour")) == (200, "hit", LARGE)
 
 
 def test_a_change_behind_our_back_is_never_mixed_with_what_is_kept(caller, origin):

@@ -6,15 +6,16 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.support.caller import Caller
+from tests.support.caller import Caller, parse_xml, refused, texts
 from tests.support.gateway import Gateway, GatewayError
-from tests.support.oracle import files_of
+from tests.support.oracle import at_rest, files_of, usage_is_the_sum_of_the_objects
 from tests.support.process import open_paths
 from tests.support.raw_http import Answer, eventually
 
@@ -119,6 +120,38 @@ def test_x28_a_damaged_store_is_refused_at_the_start_in_clear_words(stopped: Gat
     assert "Traceback" not in said
     assert files_of(stopped.origin_directory) == bodies, "no body may be lost because the store is broken"
     assert (stopped.store_file.read_bytes() if stopped.store_file.is_file() else b"") == damaged
+
+
+@pytest.mark.parametrize("damage", [flip_pages_in_the_middle, cut_in_half, fill_with_text])
+def test_x28_a_store_that_is_damaged_while_it_serves_is_never_taken_for_an_empty_one(
+    stopped: Gateway, damage: Callable[[Path], None]
+):
+    """What is answered is right, or 503; no body goes, and the next start is refused."""
+    bodies = files_of(stopped.origin_directory)
+    with stopped:
+        caller = Caller.of(stopped)
+        assert len(caller.keys(BUCKET)) == OBJECTS
+        damage(stopped.store_file)
+        for number in range(0, OBJECTS, 7):
+            answer = caller.get(BUCKET, f"k-{number:04d}")
+            if answer.status == 200:
+                assert answer.body == b"bytes of %d" % number
+            else:
+                refused(answer, 503)
+        listed = caller.call("GET", f"/{BUCKET}?list-type=2")
+        if listed.status == 200:
+            assert len(texts(parse_xml(listed.body), "Contents/Key")) == OBJECTS
+        else:
+            refused(listed, 503)
+        for method, key in (("PUT", "new"), ("PUT", "k-0000"), ("DELETE", "k-0001")):
+            answer = caller.call(method, f"/{BUCKET}/{key}", b"new" if method == "PUT" else b"")
+            if answer.status not in (200, 204):
+                refused(answer, 503)
+    left = files_of(stopped.origin_directory)
+    assert not [name for name in bodies - left if "k-0000@" not in name and "k-0001" not in name]
+    with pytest.raises(GatewayError) as refusal:
+        stopped.start()
+    assert stopped.store_file.name in str(refusal.value)
 
 
 def test_x28_a_lost_store_costs_no_body(stopped: Gateway):
@@ -230,6 +263,37 @@ def test_x26_a_store_that_another_process_has_locked_delays_writes_and_not_reads
         writer.join(30)
         assert [answer.status for answer in answers] == [200]
         assert caller.get(BUCKET, "locked").body == b"bytes"
+
+
+def test_x26_a_store_that_stays_locked_is_a_slow_down_and_loses_nothing(stopped: Gateway):
+    """Until the writes give up; reads go on, and what was refused has left nothing."""
+    with stopped:
+        caller = Caller.of(stopped)
+        before = caller.get(BUCKET, "k-0000").body
+        with closing(sqlite3.connect(stopped.store_file, isolation_level=None)) as other, ThreadPoolExecutor(3) as pool:
+            other.execute("BEGIN EXCLUSIVE")
+            writes = [
+                pool.submit(caller.ask, caller.signed(method, f"/{BUCKET}/{key}", body), timeout_s=60)
+                for method, key, body in (
+                    ("PUT", "locked", b"x"),
+                    ("PUT", "k-0000", b"other"),
+                    ("DELETE", "k-0001", b""),
+                )
+            ]
+            while not all(each.done() for each in writes):
+                assert caller.get(BUCKET, "k-0002").status == 200
+            other.execute("ROLLBACK")
+        for each in writes:
+            answer = each.result()
+            refused(answer, 503, "SlowDown")
+            assert answer.header("retry-after")
+        assert caller.get(BUCKET, "locked").status == 404
+        assert caller.get(BUCKET, "k-0000").body == before
+        assert caller.get(BUCKET, "k-0001").status == 200
+        caller.put(BUCKET, "k-0000", b"other")
+        assert caller.get(BUCKET, "k-0000").body == b"other"
+        assert eventually(lambda: at_rest(stopped))
+        usage_is_the_sum_of_the_objects(stopped)
 
 
 def longer_than(keys: list[str], count: int) -> bool:

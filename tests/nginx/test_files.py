@@ -90,6 +90,22 @@ def test_no_request_is_written_anew(file):
             assert re.fullmatch(rf"proxy_pass http://anbar(_nginx)?({UNTOUCHED})?", each), each
 
 
+@pytest.mark.parametrize("name", ["s3-offload.conf", "private-media.conf"])
+def test_no_client_is_led_to_a_place_that_is_nginxs_own(name):
+    places = re.findall(r"^location (\S+ )?/-/\S+ \{\n    (.*)$", (FILES / name).read_text(), re.MULTILINE)
+    assert [first for _, first in places] == ["internal;"]
+
+
+@pytest.mark.parametrize("file", ALL, ids=lambda file: file.name)
+def test_no_request_is_sent_twice_or_written_to_disk_wherever_it_is_passed_on(file):
+    said = directives(file.read_text())
+    passed = [each for each in said if each.startswith("proxy_pass ")]
+    assert said.count("include anbar/pass.conf") == len(passed)
+    if file.name == "pass.conf":
+        once = {"proxy_next_upstream off", "proxy_request_buffering off", "proxy_max_temp_file_size 0"}
+        assert once <= set(said)
+
+
 @pytest.mark.parametrize("file", ALL, ids=lambda file: file.name)
 def test_no_url_is_logged_whole(file):
     for each in directives(file.read_text()):

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from urllib.request import urlopen
 
 import pytest
 
 from tests.support.caller import Caller, parse_xml, refused, text
 from tests.support.gateway import OTHER_POLICY
 from tests.support.nginx import GatewayBehindNginx
-from tests.support.raw_http import Answer, Request, eventually
+from tests.support.raw_http import Answer, Request, all_answers, eventually
 from tests.support.signer import Signer, crc32
 
 LARGE = bytes(range(256)) * 1024
@@ -87,6 +88,14 @@ def sent_by_nginx(running: GatewayBehindNginx, ask: Callable[[], Answer]) -> boo
     return length in ("-", "0")
 
 
+def sent_by_the_gateway(running: GatewayBehindNginx) -> float:
+    """Bytes of bodies, as it counts them itself."""
+    with urlopen(f"{running.admin_endpoint}/-/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    wanted = 'anbar_sent_bytes_total{operation="GetObject"} '
+    return sum(float(line.removeprefix(wanted)) for line in lines if line.startswith(wanted))
+
+
 # --- offload
 
 
@@ -124,7 +133,11 @@ def test_nginx_sends_the_file_with_the_headers_of_the_object(request, way, wante
 def test_the_bytes_are_nginxs_and_the_gateway_has_not_sent_them(request, way):
     running = request.getfixturevalue(way)
     caller, target = Caller.of(running), stored(running, "whose")
+    before = sent_by_the_gateway(running)
     assert sent_by_nginx(running, lambda: caller.ask(caller.presigned("GET", target)))
+    assert sent_by_the_gateway(running) == before
+    assert at_the_gateway(running).call("GET", target).body == LARGE
+    assert eventually(lambda: sent_by_the_gateway(running) == before + len(LARGE)), "it counts what it sends"
     marked = stored(running, "marked", headers={"x-amz-meta-mark": "kept"})
     assert not sent_by_nginx(running, lambda: caller.ask(caller.presigned("GET", marked)))
     assert caller.call("GET", marked).header("x-amz-meta-mark") == "kept"
@@ -427,3 +440,39 @@ def kept_files(running: GatewayBehindNginx, data: bytes, key: str) -> list[Path]
     """Files of nginx's cache that hold these bytes of this key."""
     files = [file for file in running.nginx.directory.glob("cache-*/**/*") if file.is_file()]
     return [file for file in files if key.encode() in file.read_bytes()[:1024] and data in file.read_bytes()]
+
+
+# --- logs
+
+
+@pytest.mark.parametrize("file", ["s3.conf", "s3-offload.conf", "media.conf", "private-media.conf"])
+def test_o01_no_log_of_nginx_has_a_signature_whatever_fails(tmp_path: Path, file: str):
+    """What nginx writes of a request that failed has all of its first line."""
+    own = GatewayBehindNginx(tmp_path / "own") if file == "s3.conf" else front(tmp_path / "own", file)
+    with own:
+        caller, target = Caller.of(own), stored(own, "k")
+        signatures: set[str] = set()
+
+        def presigned(expires: str) -> Request:
+            request = caller.presigned("GET", target, expires=expires)
+            signatures.add(request.target.rpartition("X-Amz-Signature=")[2])
+            below = "/media/" if file == "media.conf" else "/demo-"
+            return Request("GET", request.target.replace("/demo-", below), request.headers)
+
+        assert caller.ask(presigned("300")).body == LARGE
+        for broken in (
+            presigned("301").head().replace(b"\r\n", b"\r\n\x00", 1),
+            presigned("302").head().replace(b"HTTP/1.1", b"HTTP/9.9"),
+            presigned("303").head().replace(b"\r\nHost: ", b"\r\nHost: a b"),
+            presigned("304").head()[:-4] + b"\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
+        ):
+            all_answers(own.host, own.port, broken)
+        own.stop_gateway()
+        failed = caller.ask(presigned("305"))
+        own.start_gateway()
+        assert failed.status >= 500
+        assert caller.ask(presigned("306")).body == LARGE
+    logs = [log.read_text(errors="replace") for log in own.nginx.directory.glob("*.log")]
+    assert any(f" {failed.status} " in log for log in logs), "it is told that it failed"
+    assert len(signatures) == 7
+    assert not [each for each in signatures if any(each in log for log in logs)]

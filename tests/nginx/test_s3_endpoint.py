@@ -1,12 +1,16 @@
-"""Way 1: what a client says reaches the gateway as it was said, and while it is said. X41: nginx reloads meanwhile."""
+"""Way 1: what a client says reaches the gateway as it was said, and while it is said. X41: nginx reloads, or goes."""
 
+import json
+import re
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.support.caller import Caller, complete_document, parse_xml, refused, text
 from tests.support.nginx import GatewayBehindNginx
+from tests.support.oracle import at_rest, open_intents, usage_is_the_sum_of_the_objects
 from tests.support.process import MIB
 from tests.support.raw_http import BrokenAnswer, Connection, Request, eventually
 from tests.support.signer import UNSIGNED, uri_encode
@@ -144,6 +148,17 @@ def test_what_a_client_says_of_its_scheme_is_replaced(caller, direct, bucket):
     assert location_of(caller, bucket, forged).startswith("http://")
 
 
+def test_what_a_client_says_of_its_address_is_replaced(tmp_path: Path):
+    """nginx and the client have one address here, and it is a trusted one: whatever stood further left would be believed."""
+    with GatewayBehindNginx(tmp_path / "own", settings={"log": {"access": "access.log", "format": "json"}}) as own:
+        caller, log = Caller.of(own), own.directory / "access.log"
+        forged = caller.signed("GET", "/demo-media/forged").with_header("X-Forwarded-For", "192.0.2.7")
+        assert caller.ask(forged).status == 404
+        assert eventually(lambda: "forged" in log.read_text())
+        [line] = [json.loads(line) for line in log.read_text().splitlines() if "forged" in line]
+        assert line["remote"] == "127.0.0.1"
+
+
 def test_a_signature_is_not_in_the_log(caller, fronted, bucket):
     caller.put(bucket, "logged", b"x")
     request = caller.presigned("GET", f"/{bucket}/logged")
@@ -169,6 +184,44 @@ def test_x41_a_reload_lets_transfers_end(caller, fronted, bucket):
         fronted.nginx.reload()
         assert len(connection.answer().body) == 32 * MIB
     assert caller.get(bucket, "large").status == 200
+
+
+def test_x41_an_upload_whose_nginx_goes_leaves_nothing_and_can_be_repeated(tmp_path: Path):
+    with GatewayBehindNginx(tmp_path / "own") as own:
+        caller, body = Caller.of(own), bytes(16 * MIB)
+        caller.put("demo-media", "k", b"before")
+        request = caller.signer.sign(caller.request("PUT", "/demo-media/k", body), payload=UNSIGNED)
+        with caller.connect() as connection:
+            connection.send(request.head() + body[: 12 * MIB])
+            assert eventually(lambda: open_intents(own) == 1)
+            own.nginx.stop()
+            own.nginx.start()
+            assert eventually(lambda: at_rest(own))
+        assert caller.get("demo-media", "k").body == b"before"
+        usage_is_the_sum_of_the_objects(own)
+        assert caller.ask(request).status == 200
+        assert caller.get("demo-media", "k").body == body
+
+
+def test_e20_n01_whoever_sends_no_head_is_closed_by_nginx_and_others_are_served(tmp_path: Path):
+    """By its own times, which are made shorter here; the gateway has much longer ones, and hears of none of them."""
+    own = GatewayBehindNginx(tmp_path / "own", settings={"limits": {"header_timeout_s": 600, "idle_s": 600}})
+    file = own.nginx.directory / "anbar/server.conf"
+    for name, seconds in (("client_header_timeout", 10), ("keepalive_timeout", 75)):
+        [told] = re.findall(rf"^{name} (\d+)s;$", file.read_text(), re.MULTILINE)
+        assert int(told) <= seconds
+        file.write_text(file.read_text().replace(f"{name} {told}s;", f"{name} 1s;"))
+    with own, ExitStack() as opened:
+        caller = Caller.of(own)
+        caller.put("demo-media", "k", b"bytes")
+        silent, slow, idle = ([opened.enter_context(caller.connect()) for _ in range(100)] for _ in range(3))
+        get = caller.signed("GET", "/demo-media/k")
+        for connection in slow:
+            connection.send(get.encode()[:20])
+        for connection in idle:
+            assert connection.exchange(get).body == b"bytes"
+        assert caller.get("demo-media", "k").body == b"bytes"
+        assert all(connection.ended() for connection in (*silent, *slow, *idle))
 
 
 def begun_download(caller: Caller, bucket: str) -> Connection:

@@ -142,7 +142,12 @@ def test_the_gateways_settings_fit_the_services():
     assert all(any(path.is_relative_to(volume) for volume in volumes) for path in grows)
 
 
-OF_A_MACHINE = {"server 127.0.0.1:9000;", "access_log /var/log/nginx/anbar.log anbar;", "include anbar/server.conf;"}
+OF_A_MACHINE = {
+    "server 127.0.0.1:9000;",
+    "access_log /var/log/nginx/anbar.log anbar;",
+    "error_log /var/log/nginx/anbar-error.log emerg;",
+    "include anbar/server.conf;",
+}
 
 
 def directives(path: Path) -> set[str]:
@@ -155,7 +160,9 @@ def test_nginx_passes_requests_on_as_everywhere():
     said = directives(FOLDER / "nginx/default.conf")
     for name in ("http.conf", "server.conf", "s3.conf"):
         assert directives(NGINX / name) - OF_A_MACHINE <= said, name
-    own = {"server gateway:9000;", "access_log /dev/stdout anbar;", "server {", "listen 8080;", "server_name _;"}
+    logs = {"access_log /dev/stdout anbar;", "error_log /dev/stderr emerg;"}
+    assert logs <= said, "as little of a query as on a machine"
+    own = {"server gateway:9000;", "server {", "listen 8080;", "server_name _;"} | logs
     assert said - own <= set().union(*(directives(NGINX / name) for name in ("http.conf", "server.conf", "s3.conf")))
 
 

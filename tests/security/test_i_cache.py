@@ -13,7 +13,7 @@ import pytest
 from tests.support.caller import Caller, refused
 from tests.support.cast import Cast
 from tests.support.gateway import Gateway
-from tests.support.origin_faults import Change, Cut, ErrorInside, Fail, Redirect
+from tests.support.origin_faults import ApplyLate, Change, Cut, ErrorInside, Fail, LoseAnswer, Redirect, Stall
 from tests.support.raw_http import Answer, BrokenAnswer, Request, eventually
 from tests.support.s3_gateway import s3_gateway
 from tests.support.scripted_origin import ScriptedOrigin
@@ -170,6 +170,34 @@ def test_i07_what_was_read_before_a_write_is_not_kept_as_what_came_after(cast, o
             assert {each.result().body for each in slow} <= {old, new}
         for _ in range(3):
             assert is_whole(admin.get(MEDIA, key), new)
+
+
+@pytest.mark.parametrize("size", [1000, BLOCK + 1000])
+@pytest.mark.parametrize(
+    "fault", [LoseAnswer(applied=True), LoseAnswer(applied=False), Stall("head"), ApplyLate()], ids=str
+)
+def test_i08_an_overwrite_whose_end_is_unknown_leaves_what_was_acknowledged_and_nothing_else(
+    cast, gateway, origin, fault, size
+):
+    """Nothing need be dropped: what is kept of the old object is the old one's, and the new one has another name."""
+    admin, old, new, last = cast["demo/ops"], b"o" * size, b"n" * size, b"l" * size
+    key = f"i08-{size}-{type(fault).__name__}-{fault == LoseAnswer(applied=True)}"
+    warm(admin, MEDIA, key, old)
+    script = origin.script("PutObject", when=lambda entry: entry.key.startswith(f"{key}@"), do=fault, times=None)
+    answer = admin.call("PUT", f"/{MEDIA}/{key}", new)
+    if answer.status != 200:
+        refused(answer, 503)
+    acknowledged = new if answer.status == 200 else old
+    for _ in range(2):
+        assert is_whole(admin.get(MEDIA, key), acknowledged)
+    script.release()
+    origin.heal()
+    gateway.restart()  # it finds out what became of the write
+    for _ in range(2):
+        assert is_whole(admin.get(MEDIA, key), acknowledged)
+    admin.put(MEDIA, key, last)
+    for _ in range(2):
+        assert is_whole(admin.get(MEDIA, key), last)
 
 
 FAULTS = [

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import resource
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +12,12 @@ import pytest
 
 from tests.support.caller import Caller, refused, text
 from tests.support.cast import Cast, assume_role
+from tests.support.footprint import processes_of
 from tests.support.gateway import DEMO_POLICY, OTHER_POLICY, Gateway
+from tests.support.origin_faults import Behaviour, Cut, ErrorInside, Fail, Garbage, HangUp, Redirect
 from tests.support.raw_http import all_answers, eventually
+from tests.support.s3_gateway import s3_gateway
+from tests.support.scripted_origin import ScriptedOrigin
 from tests.support.signer import amz_date
 
 
@@ -136,11 +142,24 @@ def test_o01_health_and_metrics_tell_no_secret_bucket_key_or_path(watched):
             assert word not in body
 
 
-def test_o01_a_process_of_another_user_cannot_read_the_gateways_memory(watched):
-    """RLIMIT_CORE is 0, so that no core dump holds what was decrypted."""
-    limits = Path(f"/proc/{watched.pid}/limits").read_text()
-    core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
-    assert core.split()[4] == "0"
+@pytest.fixture
+def cores_allowed() -> Iterator[None]:
+    """Processes that are started now may dump as much as this machine lets them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+
+
+@pytest.mark.usefixtures("cores_allowed")
+def test_o01_no_process_of_the_gateway_dumps_what_it_has_decrypted(tmp_path):
+    with Gateway(tmp_path, settings={"server": {"workers": 2}}) as gateway:
+        processes = processes_of(gateway)
+        assert len(processes) == 3
+        for name, pid in processes.items():
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+            assert core.split()[4:6] == ["0", "0"], name
 
 
 def test_o02_no_file_of_the_gateway_holds_a_secret_in_plain_text(watched, cast, session):
@@ -162,6 +181,63 @@ def test_o02_no_file_of_the_gateway_holds_a_secret_in_plain_text(watched, cast, 
         if path.is_file():
             data = path.read_bytes()
             assert not [spelling for spelling in spellings if spelling in data], path
+
+
+def spellings_of(secrets: set[str]) -> set[bytes]:
+    """As which bytes they could lie in a file."""
+    plain = {secret.encode() for secret in secrets}
+    return plain | {base64.b64encode(each) for each in plain} | {each.hex().encode() for each in plain}
+
+
+def signatures_to(origin: ScriptedOrigin) -> set[str]:
+    """What the gateway has signed for its origin."""
+    told = [entry.request.header("authorization") or "" for entry in origin.journal]
+    return {each.rpartition("Signature=")[2] for each in told} - {""}
+
+
+ORIGINS_FAULTS: list[Behaviour] = [
+    Fail(403, "SignatureDoesNotMatch"),
+    Fail(500),
+    Redirect("http://127.0.0.1:1/elsewhere"),
+    Garbage(),
+    ErrorInside(),
+    HangUp(),
+    Cut("mid-head"),
+]
+
+
+def test_o01_o02_what_an_origin_and_clients_whisper_is_in_no_log_cache_or_backup(tmp_path):
+    """Errors of the origin are told, at debug level too, and not with what was sent to it."""
+    policy = DEMO_POLICY.replace("[categories.media]\n", "[categories.media]\ncache = true\n")
+    settings = {
+        "cache": {"path": "var/cache", "max_bytes": "16MiB"},
+        "log": {"level": "debug", "access": "access.log", "format": "json"},
+    }
+    with ScriptedOrigin() as origin:
+        gateway = s3_gateway(tmp_path, origin, settings=settings, policies={"demo": policy, "other": OTHER_POLICY})
+        with gateway:
+            hidden, caller = whispers(gateway)
+            for number, fault in enumerate(ORIGINS_FAULTS):
+                for operation in ("PutObject", "GetObject", "DeleteObject"):
+                    origin.script(operation, do=fault, times=2)
+                caller.call("PUT", f"/demo-media/k-{number}", b"bytes")
+                caller.call("GET", f"/demo-media/k-{number}")
+                caller.call("DELETE", f"/demo-media/k-{number}")
+                origin.heal()
+            caller.put("demo-media", "kept", bytes(300_000))
+            for _ in range(3):
+                assert caller.get("demo-media", "kept").status == 200
+            gateway.command("backup", "backup")
+            assert "backup" in {path.name for path in tmp_path.iterdir()}
+        hidden |= signatures_to(origin) | {origin.secret_access_key}
+        assert len(hidden) > 20
+    wanted = spellings_of(hidden)
+    read = [path for path in tmp_path.rglob("*") if path.is_file()]
+    for path in read:
+        data = path.read_bytes()
+        assert not [each for each in wanted if each in data], path
+    assert {"access.log", "stderr.log", "anbar.sqlite", "MANIFEST"} <= {path.name for path in read}
+    assert any("cache" in path.parts for path in read), "and the cache's disk"
 
 
 def test_o04_a_signature_that_does_not_match_shows_the_callers_own_words_only(caller, untouched):

@@ -117,6 +117,15 @@ async def test_a_reader_cannot_write(notes):
     assert refused.value.code is Code.SlowDown
 
 
+@pytest.mark.parametrize("way", ["read", "write"])
+async def test_text_that_is_damaged_is_slow_down_and_not_logged(notes, caplog, way):
+    with pytest.raises(S3Error) as refused:
+        await getattr(notes, way)(lambda c: c.execute("SELECT CAST(x'73656372657420ff' AS TEXT)").fetchall())
+    assert refused.value.code is Code.SlowDown
+    assert "the store failed: Could not decode to UTF-8" in caplog.text
+    assert "secret" not in caplog.text
+
+
 async def test_a_store_that_another_process_holds_is_slow_down_and_heals(notes, monkeypatch):
     monkeypatch.setattr(module, "_LOCK_TIMEOUT_S", 0.05)
     other = ChangeCounter(notes.path.with_name(notes.path.name + "-lock"))

@@ -1,10 +1,13 @@
 """What nginx is told at its own listener, and for how long it may go by it."""
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from tests.support.caller import Caller, complete_document, refused
+from tests.support.cast import Cast, sealed_session
 from tests.support.gateway import Gateway, free_port
 from tests.support.media_house import POLICIES, PRIVATE, PUBLIC, MediaHouse
 from tests.support.raw_http import Answer, Request
@@ -12,6 +15,7 @@ from tests.support.signer import Signer
 
 BODY = bytes(200_000)
 KEEP_S = 100
+LEFT_S = 60
 GUARDED = """\
 project = "guarded"
 [categories.media]
@@ -29,13 +33,14 @@ not_source_ip = ["127.0.0.0/8"]
 
 
 class BothListeners:
-    """A gateway's, and app's admin at each of them."""
+    """A gateway's, app's admin at each of them, and its service at the one for nginx."""
 
     def __init__(self, house: MediaHouse, port: int) -> None:
-        ops = house.keys["ops"]
+        ops, backend = house.keys["ops"], house.keys["backend"]
         self.gateway = house.gateway
         self.public = Caller(self.gateway.host, self.gateway.port, Signer(ops.access_key_id, ops.secret_access_key))
         self.nginx = Caller(self.gateway.host, port, self.public.signer)
+        self.service = replace(self.nginx, signer=Signer(backend.access_key_id, backend.secret_access_key))
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two workers"])
@@ -80,6 +85,16 @@ def test_an_authorisation_is_not_kept_longer_than_its_url_is_good(listening, lif
     answer = caller.ask(asking("authorise", caller.presigned("GET", f"/{PRIVATE}/k", expires=str(life_s))))
     assert answer.status == 204
     assert 0 <= kept_s(answer) < life_s
+
+
+def test_an_authorisation_of_a_session_is_not_kept_longer_than_the_session_lasts(listening):
+    cast = Cast(listening.gateway, {"app/backend": listening.service})
+    session = sealed_session(cast, "app/backend", "sara", now_s=time.time() - 900 + LEFT_S)
+    session.put(PRIVATE, "of-sara", BODY)
+    answer = session.ask(asking("authorise", session.presigned("GET", f"/{PRIVATE}/of-sara", expires="3600")))
+    assert session.call("DELETE", f"/{PRIVATE}/of-sara").status == 204
+    assert answer.status == 204
+    assert 0 <= kept_s(answer) < LEFT_S
 
 
 def test_a_signed_header_that_nginx_does_not_tell_apart_keeps_nothing(listening):

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from gateway import __version__
 from gateway.metrics import all_metrics
-from gateway.objects.put import Attributes, Target, put_object
+from gateway.objects.put import Attributes, Target, begin, new_intent, put_object, undo
 from gateway.policy.model import Category, PolicySet, Project, Quota
 from gateway.web.dispatch import HANDLERS
 from gateway.web.exposition import Exposition
@@ -18,6 +19,7 @@ from tests.support.house import body_of
 from tests.support.raw_http import Request
 
 MIB = 1 << 20
+CATEGORY_RESERVED = 'anbar_category_reserved_bytes{category="media",project="demo"}'
 
 
 @dataclass
@@ -164,8 +166,26 @@ async def test_use_is_told_of_projects_and_categories(services, scrapes):
     assert told['anbar_project_used_bytes{project="demo"}'] == 1234
     assert told['anbar_category_used_bytes{category="media",project="demo"}'] == 1234
     assert told['anbar_category_used_objects{category="media",project="demo"}'] == 2
+    assert told['anbar_project_used_objects{project="demo"}'] == 2
     assert told["anbar_garbage_bodies"] == 0
     assert told["anbar_open_writes"] == 0
+
+
+async def test_room_that_a_write_has_reserved_is_told_until_it_ends(services, scrapes):
+    target = Target(services.store.buckets.get("demo-media"), "k", "ops")
+    intent = await begin(services.rooms, new_intent(services.rooms, "put", target, 500), None)
+    reserved = ('anbar_project_reserved_bytes{project="demo"}', CATEGORY_RESERVED)
+    told = await scrapes.all()
+    assert [told[name] for name in reserved] == [500, 500]
+    assert told["anbar_open_writes"] == 1
+    await undo(services.rooms, intent)
+    told = await scrapes.all()
+    assert [told[name] for name in reserved] == [0, 0]
+    assert told["anbar_open_writes"] == 0
+
+
+async def test_the_version_that_runs_is_told(scrapes):
+    assert (await scrapes.all())[f'anbar_build_info{{version="{__version__}"}}'] == 1
 
 
 async def test_buckets_that_clients_made_are_told_together(services, listening, scrapes):
@@ -180,11 +200,12 @@ async def test_buckets_that_clients_made_are_told_together(services, listening, 
 async def test_limits_are_told_where_there_are_some(services):
     limited = Category("p", "images", "p-images", "local", "p-images", quota=Quota(bytes=5 * MIB, objects=7))
     free = Category("p", "voice", "p-voice", "local", "p-voice")
-    project = Project("p", {"images": limited, "voice": free}, {}, (), "local", quota=Quota(bytes=9 * MIB))
+    project = Project("p", {"images": limited, "voice": free}, {}, (), "local", quota=Quota(bytes=9 * MIB, objects=8))
     told = await Scrapes(Exposition(services.store, lambda: PolicySet((project,)))).all()
     limits = {name: value for name, value in told.items() if "_limit_" in name}
     assert limits == {
         'anbar_project_limit_bytes{project="p"}': 9 * MIB,
+        'anbar_project_limit_objects{project="p"}': 8,
         'anbar_category_limit_bytes{category="images",project="p"}': 5 * MIB,
         'anbar_category_limit_objects{category="images",project="p"}': 7,
     }
