@@ -6,6 +6,8 @@ import os
 import random
 import resource
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -555,6 +557,26 @@ def test_two_processes_do_not_claim_one_block(path):
     two.close()
     assert one.claim(name)
     one.close()
+
+
+def test_whoever_dies_claims_nothing_any_more(path):
+    name = block_name(bytes(20), 0)
+    program = (
+        "import sys; from pathlib import Path; from gateway.cache.blocks import Blocks;"
+        "blocks = Blocks(Path(sys.argv[1]), 1 << 20); blocks.prepare();"
+        "print(blocks.claim(bytes.fromhex(sys.argv[2])), flush=True); sys.stdin.read()"
+    )
+    blocks = Blocks(path, 1 << 20)
+    blocks.prepare()
+    with subprocess.Popen(
+        [sys.executable, "-c", program, path, name.hex()], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"True\n"
+        assert not blocks.claim(name)
+        other.kill()
+    assert blocks.claim(name)
+    blocks.close()
 
 
 @pytest.mark.parametrize("name", ["key", "usage", "claims"])
