@@ -232,10 +232,14 @@ class DirectoryOrigin:
 
     def _close(self, fd: int) -> None:
         """Close a file that is kept no more. The last close of a removed one frees its blocks, which takes its time."""
-        if os.fstat(fd).st_nlink:
-            os.close(fd)
-        else:
+        try:
+            is_removed = not os.fstat(fd).st_nlink
+        except OSError:  # a share of another machine calls it stale
+            is_removed = True
+        if is_removed:
             self._threads.launch(os.close, fd)
+        else:
+            os.close(fd)
 
     async def _open_assembled(self, location: str) -> BodyReader:
         assembled = self._assembled.setdefault(location, Assembled(location, self._disk.path(location)))
