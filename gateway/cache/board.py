@@ -85,8 +85,12 @@ class Board:
 
     def join(self) -> None:
         """Take a slot, so that others see what is counted here; where none is free nobody does."""
+        starts = range(_HEADER, _WORDS, _SLOT)
         with self._locked():
-            for start in range(_HEADER, _WORDS, _SLOT):
+            for start in starts:
+                if self._words[start] == os.getpid():  # killed, and of our number: a container counts from 1 each time
+                    self._words[start] = 0
+            for start in starts:
                 if not is_alive(self._words[start]):
                     for index in range(start, start + _SLOT):
                         self._words[index] = 0

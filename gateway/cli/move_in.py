@@ -67,12 +67,15 @@ def move_in(
     category = find_category(installation, to_category)
     from gateway.objects.imports import Source
 
-    work = _import(installation, Source(from_origin, bucket, prefix), category, uploader or ADOPTED, dry_run=dry_run)
-    done = run(work)
-    if as_json:
-        print_json({"dry_run": dry_run, "objects": [_as_json(each) for each in done]})
-    else:
-        _print(done, dry_run=dry_run)
+    done: list[Imported] = []
+    place = Source(from_origin, bucket, prefix)
+    try:
+        run(_import(installation, place, category, uploader or ADOPTED, done, dry_run=dry_run))
+    except (Refused, KeyboardInterrupt):
+        if done:
+            _tell(done, dry_run=dry_run, as_json=as_json)
+        raise
+    _tell(done, dry_run=dry_run, as_json=as_json)
     if any(each.state in ("refused", "failed") for each in done):
         raise typer.Exit(1)
 
@@ -97,8 +100,15 @@ def find_category(installation: Installation, name: str) -> Category:
 
 
 async def _import(
-    installation: Installation, source: "Source", category: Category, uploader: str, *, dry_run: bool
-) -> list["Imported"]:
+    installation: Installation,
+    source: "Source",
+    category: Category,
+    uploader: str,
+    done: list["Imported"],
+    *,
+    dry_run: bool,
+) -> None:
+    """What became of each object is added to `done`, and recorded also where this is cut off; raises Refused."""
     from gateway.objects.imports import Destination, import_objects
     from gateway.origin.errors import OriginError
     from gateway.rulebook import allowance_of
@@ -106,7 +116,6 @@ async def _import(
     from gateway.store.audit import AuditEntry, Detail
 
     progress = Progress()
-    done: list[Imported] = []
     try:
         async with (
             open_whole_store(installation.settings) as store,
@@ -127,17 +136,27 @@ async def _import(
             def told(count: int, moved: int) -> None:
                 progress.show(f"{count:,} objects looked at, {moved:,} bytes stored")
 
-            async with aclosing(import_objects(rooms, source, destination, told, dry_run=dry_run)) as imported:
-                done.extend([each async for each in imported])
-            if not dry_run:
-                details: dict[str, Detail] = {**_counts(done)}
-                place = f"s3://{source.bucket}/{source.prefix} at {source.origin} → {bucket.bucket}"
-                await store.audit.record([AuditEntry(now_s(), operator(), "import", bucket.project, place, details)])
+            try:
+                async with aclosing(import_objects(rooms, source, destination, told, dry_run=dry_run)) as imported:
+                    async for each in imported:
+                        done.append(each)  # noqa: PERF401  (extend would lose all of it in a cut)
+            finally:
+                if done and not dry_run:
+                    details: dict[str, Detail] = {**_counts(done)}
+                    place = f"s3://{source.bucket}/{source.prefix} at {source.origin} → {bucket.bucket}"
+                    entry = AuditEntry(now_s(), operator(), "import", bucket.project, place, details)
+                    await store.audit.record([entry])
     except (OriginError, StartError) as error:
         raise Refused(str(error)) from None
     finally:
         progress.end()
-    return done
+
+
+def _tell(done: list["Imported"], *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        print_json({"dry_run": dry_run, "objects": [_as_json(each) for each in done]})
+    else:
+        _print(done, dry_run=dry_run)
 
 
 def _counts(done: list["Imported"]) -> Counter[str]:

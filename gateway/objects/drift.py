@@ -73,7 +73,8 @@ class DriftSearch:
         self.count = 0
 
     async def search(self, bucket: Bucket) -> list[Drift]:
-        """The differences at one bucket's place; goes on where an earlier search was cut off within a week.
+        """The differences at one bucket's place; goes on where an earlier search was cut off within a week, and only
+        then looks through what lies before: most of that is as recorded by now, which a listing tells.
 
         Raises OriginError: the origin cannot be asked.
         """
@@ -95,10 +96,23 @@ class DriftSearch:
             self._told(self.count)
             if not self._wanted.dry_run:
                 await self._adoptions.note(task, Progress(page[-1].cursor, count), self._now_s())
-        if not begun.cursor:
-            found += await self._missing(bucket, survey, seen)
+        if begun.cursor:
+            found += await self._before(bucket, survey, seen, restored)
+        found += await self._missing(bucket, survey, seen)
         if not self._wanted.dry_run:
             await self._adoptions.note(task, None, self._now_s())
+        return found
+
+    async def _before(self, bucket: Bucket, survey: Survey, seen: set[int], restored: set[int]) -> list[Drift]:
+        """What lies before the place of a cut: what was found there nobody was told, and it may be otherwise now."""
+        found: list[Drift] = []
+        async for page in survey.bodies(bucket.origin_bucket, bucket.origin_prefix, ""):
+            earlier = [body for body in page if _hash(body.location) not in seen]
+            found += await self._judge(bucket, survey, earlier, restored)
+            seen.update(_hash(body.location) for body in earlier)
+            self._told(self.count)
+            if len(earlier) < len(page):
+                break
         return found
 
     async def _judge(

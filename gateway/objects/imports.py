@@ -87,13 +87,19 @@ async def import_objects(
             return await _import(rooms, origin, source, destination, body, dry_run=dry_run)
 
     async for page in origin.survey.bodies(source.bucket, source.prefix, begun.cursor):
-        for done in asyncio.as_completed([one(body) for body in page]):
-            imported = await done
-            count += 1
-            moved += imported.size if imported.state == "imported" else 0
-            whole = whole and imported.state not in ("refused", "failed")
-            told(count, moved)
-            yield imported
+        tasks = [asyncio.ensure_future(one(body)) for body in page]
+        try:
+            for done in asyncio.as_completed(tasks):
+                imported = await done
+                count += 1
+                moved += imported.size if imported.state == "imported" else 0
+                whole = whole and imported.state not in ("refused", "failed")
+                told(count, moved)
+                yield imported
+        finally:  # whoever breaks it off closes what they are stored with
+            for each in tasks:
+                each.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         if whole and not dry_run:  # from what did not come on, all is looked at again
             await rooms.store.adoptions.note(task, Progress(page[-1].cursor, count), rooms.now_s())
     if not dry_run:

@@ -162,7 +162,7 @@ class Disk:
         """Replace what lies beside a body or in a multipart object's directory."""
         beside = path + _META if path.endswith("/") else path + ".json"
         self._replace(beside, _meta_text(meta), False)
-        if not os.path.exists(path):  # removed meanwhile, the body first
+        if not _is_there(path):  # removed meanwhile, the body first
             os.unlink(beside)
             raise FileNotFoundError(path)
 
@@ -177,7 +177,7 @@ class Disk:
 
     def remove_tree(self, path: str) -> None:
         """Remove a multipart object with all its parts; fine if it is not there."""
-        while os.path.exists(path):
+        while _is_there(path):
             try:
                 shutil.rmtree(path)
             except FileNotFoundError:  # somebody else removes it, too
@@ -189,7 +189,7 @@ class Disk:
 
         Fine if it is not there: it was moved before.
         """
-        while os.path.exists(path):
+        while _is_there(path):
             os.makedirs(self._leaving, mode=0o700, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):  # whoever removed what was aside took the directory along
                 os.rename(path, aside)
@@ -278,6 +278,15 @@ class Disk:
             except OSError:
                 return
             folder = os.path.dirname(folder)
+
+
+def _is_there(path: str) -> bool:
+    """Raises OSError where nobody can tell, which os.path.exists takes for gone."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:

@@ -43,6 +43,16 @@ def test_the_slot_of_a_dead_process_is_free_and_its_generation_stays(tmp_path):
     board.close()
 
 
+def test_the_slots_of_killed_processes_that_had_our_number_are_free(tmp_path):
+    killed = Board(tmp_path / "board")
+    killed.join()
+    killed.counts[HITS] += 3
+    board = Board(tmp_path / "board")
+    board.join()
+    assert (board.workers(), board.is_shared) == ([dict.fromkeys(COUNTED, 0)], False)
+    board.close()
+
+
 def test_without_a_file_everything_is_counted_here(tmp_path, caplog):
     for board in (Board(None), Board(tmp_path / "missing" / "board")):
         board.join()

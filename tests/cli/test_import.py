@@ -1,6 +1,9 @@
 """anbar import, beside a gateway that serves: what it stores, what it passes over, where it goes on."""
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +12,8 @@ import pytest
 from tests.support.caller import Caller
 from tests.support.gateway import DEMO_POLICY, OTHER_POLICY, Gateway, GatewayError
 from tests.support.oracle import usage_is_the_sum_of_the_objects
-from tests.support.origin_faults import Change, Fail
+from tests.support.origin_faults import Change, Fail, Hold
+from tests.support.raw_http import eventually
 from tests.support.scripted_origin import ScriptedOrigin
 
 POLICY = DEMO_POLICY.replace(
@@ -155,6 +159,52 @@ def test_what_failed_before_an_import_was_cut_off_comes_the_next_time(gateway, o
     with pytest.raises(GatewayError):
         gateway.command("import", "s3://old", "--from", "old", "--to", "demo/media")
     assert imported(gateway, "s3://old", "demo/media")["early"] == ("imported", True)
+
+
+def audited(gateway: Gateway) -> list[dict[str, int]]:
+    """What the imports have done, as the audit has it, the last one first."""
+    entries: list[dict[str, Any]] = json.loads(gateway.command("audit", "--json"))
+    return [each["details"] for each in reversed(entries) if each["event"] == "import"]
+
+
+def test_what_was_done_before_an_import_could_not_go_on_is_told_and_audited(gateway, old):
+    old.put_behind("old", "half/told", b"abc")
+    listed = "<Contents><Key>half/told</Key><Size>3</Size></Contents>"
+    page = f"<ListBucketResult>{listed}<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
+    old.script("ListObjectsV2", do=Change(body=f"{page}</ListBucketResult>".encode()))
+    old.script("ListObjectsV2", do=Fail(500))
+    with pytest.raises(GatewayError, match="1 imported: stored here"):
+        gateway.command("import", "s3://old/half/", "--from", "old", "--to", "demo/media")
+    assert audited(gateway)[0] == {"imported": 1}
+
+
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Processes that are started heed SIGINT, also where this one was started in the background and does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
+def test_what_was_done_before_an_import_was_interrupted_is_told_and_audited(gateway, old):
+    old.put_behind("old", "cut/goes", b"abc")
+    old.put_behind("old", "cut/stays", b"abc")
+    old.script("GetObject", key="cut/stays", do=Hold("head"))
+    arguments = ("s3://old/cut/", "--from", "old", "--to", "demo/media", "--config", str(gateway.config))
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway", "import", *arguments],
+        cwd=gateway.directory,
+        env=gateway.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert eventually(lambda: Caller.of(gateway).get("demo-media", "goes").status == 200, within_s=15)
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=15)
+    assert process.returncode != 0
+    assert "1 imported: stored here" in told
+    assert audited(gateway)[0] == {"imported": 1}
 
 
 def test_owners_are_those_that_the_source_or_the_operator_names(gateway, old, caller):

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.objects.adopt import find_or_adopt
 from gateway.objects.drift import Drift, DriftSearch, Wanted, key_of
+from gateway.origin.errors import OriginError
 from gateway.origin.survey import ExaminedBody, LyingBody
 from gateway.policy.end_users import ADOPTED
 from gateway.store import writes
@@ -157,11 +158,36 @@ async def test_a_search_that_was_cut_off_goes_on_where_it_was(house, origin):
         origin.put_behind(f"demo-media/{number}", b"abc")
     task = "drift local demo-media/ adopt=True"
     await house.store.adoptions.note(task, Progress("demo-media/1", 2), house.clock())
-    assert [key for key, *_ in told(await searched(house, adopt=True))] == ["2", "3"]
-    assert [key for key, *_ in told(await searched(house, adopt=True))] == ["0", "1"]
+    assert [key for key, *_ in told(await searched(house, adopt=True))] == ["2", "3", "0", "1"]
     await house.store.adoptions.note(task, Progress("demo-media/9", 2), house.clock() - 30 * 86400)
     origin.put_behind("demo-media/5", b"abc")
     assert [key for key, *_ in told(await searched(house, adopt=True))] == ["5"]
+
+
+@pytest.mark.parametrize("failing", ["3", None], ids=["at a body", "behind the last one"])
+async def test_a_search_that_goes_on_looks_for_every_body_that_is_gone(house, origin, failing):
+    for key in ("0", "1", "2", "3", "4"):
+        await house.put(key, b"abc", uploader="sara")
+    for key in ("1", "4"):
+        del origin.bodies[f"demo-media/{key}"]
+    if failing is not None:
+        origin.put_behind(f"demo-media/{failing}", b"another")
+    origin.faults.fail("examine", times=9)
+    with pytest.raises(OriginError):
+        await searched(house, forget=True)
+    origin.faults.heal()
+    gone = [drift for drift in told(await searched(house, forget=True)) if drift[1] == "missing"]
+    assert gone == [("1", "missing", "sara", True), ("4", "missing", "sara", True)]
+    house.usage_is_the_sum_of_the_objects()
+    assert await searched(house) == []
+
+
+async def test_a_search_that_goes_on_asks_for_no_body_that_a_listing_shows(house, origin):
+    for key in ("0", "1", "2", "3"):
+        await house.put(key, b"abc")
+    await house.store.adoptions.note("drift local demo-media/ adopt=False", Progress("demo-media/1", 2), house.clock())
+    origin.faults.fail("examine", times=9)
+    assert await searched(house) == []
 
 
 @pytest.mark.parametrize("key", ["a\nb", "../x", "x" * 1025, ""])

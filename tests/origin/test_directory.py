@@ -298,6 +298,25 @@ async def test_what_another_process_removes_is_let_go_when_it_is_looked_for(orig
     await there.close()
 
 
+async def test_what_a_share_calls_stale_is_let_go_of_all_the_same(origin, root, monkeypatch):
+    """On NFS, once another machine has removed the file."""
+    fstat = os.fstat
+
+    def stale(fd: int) -> os.stat_result:
+        if str(root) in os.readlink(f"/proc/self/fd/{fd}"):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return fstat(fd)
+
+    locations = [origin.locate("b", f"k{number}", f"w{number}") for number in range(3)]
+    for location in locations:
+        await origin.store(location, b"1", lambda: Checked(META))
+        assert await whole(origin, location, 1) == b"1"
+        await asyncio.to_thread(os.unlink, root / location)
+    monkeypatch.setattr("os.fstat", stale)
+    await origin.forget_removed()
+    await become_few(root)
+
+
 async def test_an_opening_that_meets_a_deletion_reads_or_finds_nothing_and_keeps_no_descriptor(origin, root):
     await origin.store(origin.locate("b", "keep", "w0"), b"1", lambda: Checked(META))
     for number in range(60):

@@ -1,11 +1,13 @@
 """The files of a directory origin: whole, safe and gone without a trace, whichever threads are at it."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -192,3 +194,26 @@ def test_many_writers_and_removers_in_one_tree_do_not_disturb_each_other(disk, r
 
     assert list(threads.map(come_and_go, range(8))) == [None] * 8
     assert names_in(root) == set()
+
+
+@pytest.mark.parametrize("path", ["k@w", "film@w/"])
+def test_what_cannot_be_looked_at_is_not_taken_for_gone(disk, monkeypatch, path):
+    """Its description stays, and nobody is told that it was removed."""
+    body = disk.path(path)
+    described = Path(f"{body}meta.json" if path.endswith("/") else f"{body}.json")
+    os.close(disk.open_new(f"{body}00001-p" if path.endswith("/") else body))
+    disk.describe(body, META)
+    stat = os.stat
+
+    def failing(asked: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        if asked == body:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return stat(asked, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.stat", failing)
+        with pytest.raises(OSError, match="Input/output"):
+            disk.describe(body, META)
+        with pytest.raises(OSError, match="Input/output"):
+            disk.remove_tree(body)
+    assert described.exists()
