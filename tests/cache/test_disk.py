@@ -9,6 +9,8 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,21 @@ def file_of(warm: Worker, path: Path, key: str, index: int = 0) -> Path:
 def lying(path: Path) -> int:
     """Bytes of the blocks' files, in pages."""
     return sum(-(-file.stat().st_size // 4096) * 4096 for file in (path / "blocks").rglob("*") if file.is_file())
+
+
+@contextmanager
+def another_process(*lines: str) -> Iterator[None]:
+    """One that has carried out these lines, until it is killed."""
+    program = "\n".join(
+        ("import sys", "from pathlib import Path", *lines, "print('done', flush=True)", "sys.stdin.read()")
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"done\n"
+            yield
+        finally:
+            process.kill()
 
 
 def forget_memory(warm: Worker) -> None:
@@ -429,16 +446,16 @@ async def test_a_block_that_is_read_just_before_a_purge_removes_it_does_not_stay
 
 
 async def test_where_other_workers_look_everything_is_put_at_once(path, tmp_path):
-    one, two = Board(tmp_path / "board"), Board(tmp_path / "board")
-    one.join()
-    two.join()
-    async with worker(path=path, board=one, write_through=False) as warm:
-        warm.put("once", LARGE[:BIG])
-        await warm.get("once")
-        await warm.rest()
-        assert file_of(warm, path, "once").exists()
-    two.close()
-    one.close()
+    board = Board(tmp_path / "board")
+    board.join()
+    joins = f"board = Board(Path({str(tmp_path / 'board')!r})); board.join()"
+    with another_process("from gateway.cache.board import Board", joins):
+        async with worker(path=path, board=board, write_through=False) as warm:
+            warm.put("once", LARGE[:BIG])
+            await warm.get("once")
+            await warm.rest()
+            assert file_of(warm, path, "once").exists()
+    board.close()
 
 
 async def test_what_is_deleted_goes_and_what_is_moved_to_its_key_stays(path):
@@ -561,20 +578,11 @@ def test_two_processes_do_not_claim_one_block(path):
 
 def test_whoever_dies_claims_nothing_any_more(path):
     name = block_name(bytes(20), 0)
-    program = (
-        "import sys; from pathlib import Path; from gateway.cache.blocks import Blocks;"
-        "blocks = Blocks(Path(sys.argv[1]), 1 << 20); blocks.prepare();"
-        "print(blocks.claim(bytes.fromhex(sys.argv[2])), flush=True); sys.stdin.read()"
-    )
     blocks = Blocks(path, 1 << 20)
     blocks.prepare()
-    with subprocess.Popen(
-        [sys.executable, "-c", program, path, name.hex()], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"True\n"
+    claims = f"blocks = Blocks(Path({str(path)!r}), 1 << 20); blocks.prepare(); assert blocks.claim({name!r})"
+    with another_process("from gateway.cache.blocks import Blocks", claims):
         assert not blocks.claim(name)
-        other.kill()
     assert blocks.claim(name)
     blocks.close()
 
