@@ -71,8 +71,11 @@ class OpenBlock(OpenFile):
         self.stamp = stamp
 
     def is_untouched(self) -> bool:
-        """Is it the file that was verified, and still there?"""
-        return stamp_of(self.fd) == self.stamp
+        """Is it the file that was verified, and still there? No, where the disk cannot tell any more."""
+        try:
+            return stamp_of(self.fd) == self.stamp
+        except OSError:
+            return False
 
 
 class FoundBlock(NamedTuple):

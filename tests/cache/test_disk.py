@@ -21,7 +21,7 @@ from gateway.cache.board import Board
 from gateway.cache.names import BLOCK, block_name, block_path
 from gateway.cache.purge import purge
 from gateway.origin.base import BodyMeta
-from tests.support.descriptors import become_few, open_though_removed
+from tests.support.descriptors import become_few, open_below, open_though_removed
 from tests.support.memory_origin import MemoryOrigin
 from tests.support.warm import Worker, worker
 
@@ -443,6 +443,30 @@ async def test_a_block_that_is_read_just_before_a_purge_removes_it_does_not_stay
         assert (await purging).blocks == 1
         await warm.rest()
         assert await warm.ask("small") == ("miss", SMALL)
+
+
+async def test_a_file_that_the_disk_tells_nothing_of_any_more_is_fetched_again(path, monkeypatch):
+    """A share of another machine calls it stale, a disk that fails says EIO."""
+    fstat = os.fstat
+
+    async with worker(path=path) as warm:
+        for key, body in (("small", SMALL), ("large", LARGE)):
+            warm.put(key, body)
+            await warm.get(key)
+            await warm.rest()
+            assert await warm.ask(key) == ("hit", body)
+        held = open_below(path / "blocks")
+        assert held
+
+        def stale(fd: int) -> os.stat_result:
+            if fd in held:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            return fstat(fd)
+
+        forget_memory(warm)
+        monkeypatch.setattr(os, "fstat", stale)
+        for key, body in (("small", SMALL), ("large", LARGE)):
+            assert (await warm.ask(key))[1] == body
 
 
 async def test_where_other_workers_look_everything_is_put_at_once(path, tmp_path):
