@@ -54,9 +54,13 @@ def _heads(text: str) -> Iterator[tuple[str, Path, int]]:
         head = _HEAD.match(text, position)
         if head is None:
             return
+        try:
+            parts = tuple(map(_part, _PARTS.findall(head[2])))
+        except tomllib.TOMLDecodeError:  # an escape that there is not
+            return
         line += text.count("\n", counted, position)
         counted = position
-        yield head[1], tuple(map(_part, _PARTS.findall(head[2]))), line
+        yield head[1], parts, line
         position = head.end() if head[1] else _after_value(text, head.end())
 
 

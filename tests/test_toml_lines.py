@@ -65,7 +65,7 @@ def test_a_file_with_windows_line_ends_has_the_same_lines():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\n# only this", "a", "[a", "a = ", 'a = "', "a = [", "= 1", '"""', "a = ]\nb = 1"]
+    "text", ["", "\n# only this", "a", "[a", "a = ", 'a = "', "a = [", "= 1", '"""', "a = ]\nb = 1", 'a = 1\n"\\1" = 2']
 )
 def test_what_is_not_toml_ends_the_reading(text):
     assert set(lines_of_keys(text)) <= {("a",), ("b",)}
