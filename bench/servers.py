@@ -250,6 +250,7 @@ def _copy_shipped_files(root: Path, gateway: Gateway) -> None:
         "/var/lib/anbar/objects": str(gateway.objects),
         "/var/cache/nginx/": f"{root}/cache-",
         "access_log /var/log/nginx/anbar.log anbar;": "access_log off;",
+        "/var/log/nginx/anbar-error.log": "stderr",
     }
     for file in (root / "anbar").iterdir():
         text = file.read_text()

@@ -3,7 +3,6 @@
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.errors import Code, S3Error
@@ -63,13 +62,9 @@ async def find_bytes(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> Foun
 
     Raises S3Error: PreconditionFailed, InvalidRange, InvalidPartNumber, NoSuchKey.
     """
-    if wanted.part_number is None:
-        return _decide(record, wanted)
-    record, parts = await object_parts(rooms, record, wanted.may_read)
-    return _decide(record, wanted, parts)
-
-
-def _decide(record: ObjectRecord, wanted: Wanted, parts: Sequence[ObjectPart] = ()) -> Found:
+    parts: list[ObjectPart] = []
+    if wanted.part_number is not None:
+        record, parts = await object_parts(rooms, record, wanted.may_read)
     conditions = wanted.conditions
     if not conditions.empty and check_read(conditions, record.etag, record.modified_s) is Outcome.NOT_MODIFIED:
         return Found(record, not_modified=True)
@@ -100,7 +95,7 @@ async def open_object(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> tup
     Raises S3Error: as find_bytes, and NoSuchKey, ServiceUnavailable.
     """
     for _ in range(_TRIES):
-        found = _decide(record, wanted) if wanted.part_number is None else await find_bytes(rooms, record, wanted)
+        found = await find_bytes(rooms, record, wanted)
         if found.not_modified or not found.size:
             return found, None
         try:
@@ -112,7 +107,7 @@ async def open_object(rooms: Rooms, record: ObjectRecord, wanted: Wanted) -> tup
     raise S3Error(Code.ServiceUnavailable)
 
 
-def _part(record: ObjectRecord, parts: Sequence[ObjectPart], part_number: int) -> Found:
+def _part(record: ObjectRecord, parts: list[ObjectPart], part_number: int) -> Found:
     """The bytes of one part; an object that was not uploaded in parts has one, its whole."""
     if part_number > max(len(parts), 1):
         raise S3Error(Code.InvalidPartNumber, PartNumberRequested=part_number, ActualPartCount=max(len(parts), 1))

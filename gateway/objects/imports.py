@@ -5,6 +5,7 @@ how far it had come. Nothing at the source is changed, and nothing that is here 
 """
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ async def _import(
         validate_key(key)
         found = await rooms.store.catalog.find(destination.bucket.bucket, key)
         if found is not None:
-            same = found.size == body.size and await _may_be(origin, body, found)
+            same = found.size == body.size and await _is_here(origin, body, found)
             return Imported(key, "already here" if same else "differs", found.size)
         if dry_run:
             return Imported(key, "imported", body.size or 0)
@@ -125,14 +126,22 @@ async def _import(
         return Imported(key, "failed", body.size or 0, why=str(error))
 
 
-async def _may_be(origin: Origin, body: LyingBody, found: ObjectRecord) -> bool:
-    """May an object that is here have the bytes of the source's? An ETag that is no MD5 does not say otherwise."""
+async def _is_here(origin: Origin, body: LyingBody, found: ObjectRecord) -> bool:
+    """Has an object that is here, of the same size, the bytes of the source's? Without an MD5 there, they are read."""
     if body.etag in (None, found.etag, found.origin_etag):
         return True
-    if not _MD5_ETAG.match(body.etag or ""):
-        return found.part_count == 0
     examined = await origin.survey.examine(body.location)
-    return examined is not None and examined.keyed
+    if examined is None or _md5_of(examined) is not None:
+        return False
+    md5 = hashlib.md5(usedforsecurity=False)
+    reader = await origin.open(body.location, examined.origin_etag, 0, examined.size) if examined.size else None
+    try:
+        async for piece in read_all(reader, 0, examined.size) if reader is not None else _nothing():
+            md5.update(piece)
+    finally:
+        if reader is not None:
+            reader.close()
+    return found.etag == f'"{md5.hexdigest()}"'
 
 
 async def _store(rooms: Rooms, origin: Origin, destination: Destination, location: str, key: str) -> Imported:

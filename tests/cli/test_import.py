@@ -109,6 +109,15 @@ def test_an_etag_that_is_no_md5_does_not_make_another_object_of_it(gateway, old)
     assert imported(gateway, "s3://old", "demo/media") == again
 
 
+@pytest.mark.parametrize("etag", [f'"{"0" * 32}-2"', f'"{"0" * 32}"'])
+def test_other_bytes_of_the_same_size_are_another_object_whatever_their_etag_is(gateway, old, caller, etag):
+    caller.put("demo-media", "k", b"abd")
+    old.put_behind("old", "k", b"abc", etag=etag)
+    old.script("HeadObject", key="k", do=Change(headers={"x-amz-server-side-encryption": "aws:kms"}))
+    assert imported(gateway, "s3://old", "demo/media") == {"k": ("differs", False)}
+    assert caller.get("demo-media", "k").body == b"abd"
+
+
 def test_a_dry_run_stores_nothing(gateway, old, caller):
     old.put_behind("old", "dry", b"abc")
     assert imported(gateway, "s3://old", "demo/media", "--dry-run") == {"dry": ("imported", False)}

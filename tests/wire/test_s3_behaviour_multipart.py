@@ -410,6 +410,7 @@ def test_attributes_page_through_the_parts(s3: Any, bucket: str, in_two_parts: s
         ({"PartNumberMarker": 1}, [2], False),
         ({"PartNumberMarker": 2}, [], False),
         ({"PartNumberMarker": 9}, [], False),
+        ({"MaxParts": 0}, [], False),
     ):
         page = s3.get_object_attributes(**asked, **more)["ObjectParts"]
         assert [part["PartNumber"] for part in page.get("Parts", [])] == numbers

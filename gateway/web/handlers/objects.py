@@ -287,7 +287,7 @@ def _object_parts(call: Call, record: ObjectRecord, parts: Sequence[ObjectPart])
         part_number_marker=marker,
         next_part_number_marker=page[-1].part_number if page else 0,
         max_parts=limit,
-        truncated=len(following) > len(page),
+        truncated=len(following) > limit > 0,
         parts=[
             ListedPart(
                 part.part_number,
